@@ -1,0 +1,1 @@
+"""Distributed, cloud-native reconstruction and projection of glaciers."""
