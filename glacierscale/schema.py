@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NewType
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class Schema:
     """Its variables by name."""
     blocks: Mapping[str, int]
     """Dimensions that are written block by block, and how many entries one block has by default."""
+    chunks: Mapping[str, int] = field(default_factory=dict)
+    """Chunk lengths along other dimensions that are too long for one chunk."""
 
 
 _IDENTITY = {
@@ -84,6 +86,7 @@ CUBE = Schema(
     name="cube",
     title="Outlines, terrain, climate and observations of a glacier region",
     blocks={"glacier": 512, "clim_lat": 8, "y": 512},
+    chunks={"clim_lon": 8, "x": 512, "vertex": 65536},
     variables=_IDENTITY
     | OBSERVATIONS
     | {

@@ -1,0 +1,3 @@
+"""The glacierscale command."""
+def main() -> None:
+    """Run."""

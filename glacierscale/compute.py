@@ -1,0 +1,90 @@
+"""Run a function over blocks with Dask: on threads of this process by default, or on a cluster by its address."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+T = TypeVar("T")
+SCHEDULER_VARIABLE = "GLACIERSCALE_DASK"
+"""Environment variable with the address of a Dask scheduler; empty means threads of this process."""
+
+
+def map_blocks(function: Callable[[T], Any], blocks: Sequence[T], *, label: str, workers: int | None = None) -> None:
+    """Apply a function to every block, in parallel, and show progress.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a block, writes its result itself and returns nothing of size.
+    blocks : sequence
+        What is left to do.
+    label : str
+        What the progress bar says.
+    workers : int
+        Threads; None takes every core this process may use. Without effect on a cluster.
+
+    Raises
+    ------
+    Exception
+        The first error of any block, with a note that names the block; blocks already written stay written.
+    """
+    if not blocks:
+        return
+    with progress() as bar:
+        task = bar.add_task(label, total=len(blocks))
+        for _ in _finished(function, blocks, workers or cores()):
+            bar.advance(task)
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def progress() -> Progress:
+    """A progress display on standard error; silent where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+def _noted(function: Callable[[T], Any], block: T) -> None:
+    try:
+        function(block)
+    except Exception as error:
+        error.add_note(f"while working on block {block}")
+        raise
+
+
+def _finished(function: Callable[[T], Any], blocks: Sequence[T], workers: int) -> Any:
+    """Yield as each block is done."""
+    address = os.environ.get(SCHEDULER_VARIABLE, "")
+    if address:
+        from distributed import Client, as_completed
+
+        with Client(address, timeout="30s") as client:
+            for future in as_completed(client.map(_noted, [function] * len(blocks), blocks, pure=False)):
+                future.result()
+                yield
+        return
+    import dask
+
+    # Rounds bound what is in flight, and let progress be seen and an error stop the rest early.
+    for start in range(0, len(blocks), 4 * workers):
+        batch = [dask.delayed(_noted, pure=False)(function, block) for block in blocks[start : start + 4 * workers]]
+        dask.compute(*batch, scheduler="threads", num_workers=workers)
+        yield from batch

@@ -1,0 +1,143 @@
+"""The stamp on every output: verb, options, versions and what went in.
+
+A stamp holds nothing that changes between two runs of the same command (no clock, no absolute path of an output), so that
+a run that was interrupted and continued writes the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from glacierscale import schema
+
+REFERENCES = (
+    "Bolibar et al. 2020, doi 10.5194/tc-14-565-2020; Roberts et al. 2017, doi 10.1111/ecog.02881; "
+    "Calov and Greve 2005, doi 10.3189/172756505781829601; Zekollari and Huss 2020, doi 10.1038/s41586-019-1071-0"
+)
+
+
+class StampMismatch(ValueError):
+    """An output exists that was made from other inputs or with other options."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One input of a verb."""
+
+    url: str
+    """Where it was read, relative to the output where both lie below one folder."""
+    fingerprint: str
+    """Digest of its content."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stamp:
+    """What made an output."""
+
+    verb: str
+    """Verb that wrote it."""
+    options: Mapping[str, Any]
+    """Every option of the verb, as JSON."""
+    inputs: Mapping[str, Input]
+    """Inputs by role."""
+    version: str = ""
+    """Version of glacierscale; filled in."""
+    commit: str = ""
+    """Git commit of the source tree where there is one; filled in."""
+    schema_version: int = schema.VERSION
+    """Version of the store layout."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", json.loads(json.dumps(dict(self.options), sort_keys=True)))
+        object.__setattr__(self, "version", self.version or version())
+        object.__setattr__(self, "commit", self.commit or commit())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The stamp as plain JSON types."""
+        return json.loads(json.dumps(dataclasses.asdict(self), sort_keys=True))  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Stamp:
+        """Read a stamp back."""
+        inputs = {name: Input(**entry) for name, entry in found["inputs"].items()}
+        return cls(**{**found, "inputs": inputs})
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of everything that decides the output's content (the commit is information only)."""
+        return digest(json.dumps(_decisive(self.as_dict()), sort_keys=True))
+
+    def refuse_unless_same(self, found: Mapping[str, Any], where: str) -> None:
+        """Raise `StampMismatch` with every difference if an existing output carries another stamp."""
+        mine, theirs = _flatten(_decisive(self.as_dict())), _flatten(_decisive(found))
+        differences = [
+            f"  {key}: there {theirs.get(key, 'absent')!r}, now {mine.get(key, 'absent')!r}"
+            for key in sorted(mine.keys() | theirs.keys())
+            if mine.get(key) != theirs.get(key)
+        ]
+        if differences:
+            raise StampMismatch(
+                f"{where} was made otherwise:\n"
+                + "\n".join(differences)
+                + "\nWrite to another place, or remove it first if it is no longer wanted."
+            )
+
+
+def _decisive(stamp: Mapping[str, Any]) -> dict[str, Any]:
+    inputs = {name: entry["fingerprint"] for name, entry in stamp.get("inputs", {}).items()}
+    return {key: value for key, value in stamp.items() if key not in ("commit", "inputs")} | {"inputs": inputs}
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        flat: dict[str, Any] = {}
+        for key, inner in value.items():
+            flat |= _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+        return flat
+    return {prefix: value}
+
+
+def options_dict(options: Any) -> dict[str, Any]:
+    """A frozen options dataclass as JSON types."""
+    return json.loads(json.dumps(dataclasses.asdict(options), sort_keys=True, default=str))  # type: ignore[no-any-return]
+
+
+def digest(data: bytes | str) -> str:
+    """SHA-256 of bytes or text, as hex."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, or of every file below a folder in name order."""
+    if path.is_dir():
+        parts = [f"{p.relative_to(path).as_posix()} {file_digest(p)}" for p in sorted(path.rglob("*")) if p.is_file()]
+        return digest("\n".join(parts))
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def version() -> str:
+    """Installed version of glacierscale."""
+    return importlib.metadata.version("glacierscale")
+
+
+@cache
+def commit() -> str:
+    """Git commit of the source tree that is running, or an empty string for an installed package."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    found = subprocess.run(
+        ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip()

@@ -1,0 +1,343 @@
+"""A Zarr store bound to a schema: declared first, then written block by block, then read strictly.
+
+The rules (docs/decisions/002-stores.md): a block is whole chunks and has one writer; it counts as done when its
+completion record, written last, exists; every chunk carries a CRC-32C inside and its record another; a missing chunk is
+an error, never NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glacierscale import provenance, schema
+from glacierscale.schema import Schema
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
+    from glacierscale.store.objects import Objects
+
+__all__ = ["Block", "Damage", "Store", "StoreError"]
+
+DECLARED = "declared"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "StoreError":  # lives beside obstore, which takes time to import
+        from glacierscale.store.objects import StoreError
+
+        return StoreError
+    raise AttributeError(name)
+
+
+@dataclass(frozen=True, order=True)
+class Block:
+    """A chunk-aligned run along one dimension: the unit of work, of writing, of resuming and of retry."""
+
+    dim: str
+    """Dimension it runs along."""
+    start: int
+    """First entry."""
+    stop: int
+    """One past the last entry."""
+
+    @property
+    def slice(self) -> slice:
+        """The run as a slice."""
+        return slice(self.start, self.stop)
+
+    @property
+    def name(self) -> str:
+        """Name of its completion record."""
+        return f"{self.dim}-{self.start:09d}"
+
+    def __str__(self) -> str:
+        return f"{self.dim} {self.start}..{self.stop - 1}"
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One fault that `Store.verify` found."""
+
+    key: str
+    """Key of the faulty object."""
+    fault: str
+    """What is wrong with it."""
+    block: Block | None
+    """Block it belongs to; None for what is written when the store is declared."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder or object-store URL bound to a schema."""
+
+    url: str
+    """Folder or URL."""
+    schema: Schema = field(compare=False)
+    """What it holds."""
+
+    @classmethod
+    def at(cls, place: str | Path | Store, wanted: Schema | None = None) -> Store:
+        """Bind an existing store, its schema taken from its stamp.
+
+        Raises
+        ------
+        StoreError
+            If there is no glacierscale store, or it is of another kind than `wanted`.
+        """
+        from glacierscale.store.objects import StoreError
+
+        if isinstance(place, Store):
+            found = place
+        else:
+            kind = cls(str(place), schema.CUBE)._layout()[0].get("glacierscale_schema", "")
+            if kind not in schema.SCHEMAS:
+                raise StoreError(f"{place} is not a glacierscale store; expected one of {sorted(schema.SCHEMAS)}.")
+            found = cls(str(place), schema.SCHEMAS[kind])
+        if wanted is not None and found.schema.name != wanted.name:
+            raise StoreError(f"{found.url} is a {found.schema.name} store; expected a {wanted.name} store.")
+        return found
+
+    # Writing
+
+    def declare(
+        self,
+        static: xr.Dataset,
+        stamp: provenance.Stamp,
+        *,
+        sizes: Mapping[str, int],
+        chunks: Mapping[str, int] | None = None,
+        without: Collection[str] = (),
+    ) -> Store:
+        """Create the store: all metadata, and every variable that no block writes.
+
+        Parameters
+        ----------
+        static : xarray.Dataset
+            The variables without a block dimension, and the attributes of the store.
+        stamp : Stamp
+            What makes it. A store with the same stamp is kept as it is, so that a run continues.
+        sizes : mapping
+            Length of every dimension that `static` does not have.
+        chunks : mapping
+            Entries per block where they differ from the schema's.
+        without : collection of str
+            Optional variables that this store lacks.
+
+        Returns
+        -------
+        Store
+            Itself.
+
+        Raises
+        ------
+        StampMismatch
+            If the place holds a store that was made otherwise.
+        StoreError
+            If the place cannot be written, or holds something else.
+        """
+        from glacierscale.store import layout, objects
+
+        place = objects.Objects(self.url, create=True)
+        record = place.get(f"{objects.RECORDS}/{DECLARED}.json")
+        if record is not None:
+            declared = objects.unpack_record(record)
+            stamp.refuse_unless_same(declared.stamp, self.url)
+            if place.has(declared.objects):
+                return self
+        elif not place.empty():
+            # Killed while it was declared, or somebody else's folder: only the root tells.
+            attributes, _ = layout.read_layout(place)
+            if "glacierscale_stamp" not in attributes and place.get(".blocks/declaring") is None:
+                raise objects.StoreError(f"{self.url} holds something that is no glacierscale store; write elsewhere.")
+        place.put(".blocks/declaring", b"")
+        lengths = {**{str(name): length for name, length in static.sizes.items()}, **sizes}
+        attributes = {
+            **static.attrs,
+            "Conventions": "CF-1.11",
+            "title": static.attrs.get("title", self.schema.title),
+            "source": f"glacierscale {stamp.version} {stamp.verb}",
+            "references": provenance.REFERENCES,
+            "history": f"glacierscale {stamp.version} (commit {stamp.commit or 'unknown'}): {stamp.verb}",
+            "glacierscale_schema": self.schema.name,
+            "glacierscale_stamp": stamp.as_dict(),
+            "glacierscale_blocks": {dim: (chunks or {}).get(dim, size) for dim, size in self.schema.blocks.items()},
+        }
+        made = layout.create(self.schema, static, attributes, lengths, without)
+        for key, data in made.items():
+            place.put(key, data)
+        sealed = {key: objects.seal(data) for key, data in made.items()}
+        place.put(f"{objects.RECORDS}/{DECLARED}.json", objects.pack_record(sealed, stamp.as_dict()))
+        place.delete(".blocks/declaring")
+        return self
+
+    def write(self, block: Block, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write one block, then its completion record.
+
+        Parameters
+        ----------
+        block : Block
+            One of `blocks`.
+        arrays : mapping
+            Every stored variable that has the block's dimension, with the block's length along it.
+
+        Raises
+        ------
+        ValueError
+            If the block is not one of the store's, or a variable is missing or has another shape.
+        """
+        import zarr
+
+        from glacierscale.store import layout, objects
+
+        if block not in self.blocks(block.dim):
+            raise ValueError(f"block {block} is not aligned to the chunks of {self.url}; take one from Store.blocks().")
+        place = objects.Objects(self.url)
+        recorder = objects.Recording(place.zarr(read_only=False))
+        group = zarr.open_group(recorder, mode="r+", use_consolidated=True)
+        expected = 0
+        for name, variable in self._variables_along(block.dim).items():
+            array = group[name].with_config({"write_empty_chunks": True})
+            region = tuple(block.slice if dim == block.dim else slice(None) for dim in variable.dims)
+            shape = tuple(
+                block.stop - block.start if dim == block.dim else size
+                for dim, size in zip(variable.dims, array.shape, strict=True)
+            )
+            if name not in arrays or arrays[name].shape != shape:
+                came = arrays[name].shape if name in arrays else "nothing"
+                raise ValueError(f"block {block} of {self.url}: {name} has shape {came}, expected {shape}.")
+            array[region] = layout.encode(arrays[name], variable)
+            expected += layout.chunks_in(array, variable.dims, block.dim, block.stop - block.start)
+        if len(recorder.written) != expected:
+            raise objects.StoreError(
+                f"block {block} of {self.url}: {len(recorder.written)} chunks written, expected {expected}."
+            )
+        place.put(f"{objects.RECORDS}/{block.name}.json", objects.pack_record(recorder.written, {}))
+
+    # Progress
+
+    def blocks(self, dim: str = "glacier") -> list[Block]:
+        """Every block along a dimension, in order."""
+        attributes, sizes = self._layout()
+        step, length = int(attributes["glacierscale_blocks"][dim]), sizes.get(dim, 0)
+        return [Block(dim, start, min(start + step, length)) for start in range(0, length, step)]
+
+    def missing(self, dim: str = "glacier") -> list[Block]:
+        """Blocks along a dimension without a completion record: what a run has left to do."""
+        done = self._objects().keys(".blocks")
+        return [block for block in self.blocks(dim) if f".blocks/{block.name}.json" not in done]
+
+    def unfinished(self) -> list[Block]:
+        """Blocks without a completion record, along every dimension."""
+        return [block for dim in self.schema.blocks if self._variables_along(dim) for block in self.missing(dim)]
+
+    def forget(self, damages: Sequence[Damage]) -> None:
+        """Take damaged blocks off the list of what is done, so that running the verb again computes them anew."""
+        place = self._objects()
+        for key in {f".blocks/{damage.block.name}.json" if damage.block else damage.key for damage in damages}:
+            if place.get(key) is not None:
+                place.delete(key)
+
+    # Reading
+
+    def open(self, *, partial: bool = False, chunks: Mapping[str, int] | str | None = None) -> xr.Dataset:
+        """The store as a checked, lazy dataset.
+
+        Parameters
+        ----------
+        partial : bool
+            Open although blocks are missing; reading those raises.
+        chunks : mapping or "auto"
+            Dask chunks; None reads when indexed.
+
+        Raises
+        ------
+        StoreError
+            If blocks are missing and `partial` is False.
+        """
+        import xarray as xr
+
+        from glacierscale.store import objects
+
+        left = self.unfinished()
+        if left and not partial:
+            raise objects.StoreError(
+                f"{self.url} is unfinished: {len(left)} blocks are missing, the first is {left[0]}. "
+                "Run the command that makes it again, or open it with partial=True."
+            )
+        strict = objects.Strict(self._objects().zarr(read_only=True))
+        dataset = xr.open_zarr(strict, consolidated=True, zarr_format=3, chunks=chunks)
+        return schema.check(dataset, self.schema)
+
+    @property
+    def stamp(self) -> provenance.Stamp:
+        """What made it."""
+        from glacierscale.store import objects
+
+        record = self._objects().get(f".blocks/{DECLARED}.json")
+        if record is None:
+            raise objects.StoreError(f"{self.url} was never declared; run the command that makes it again.")
+        return provenance.Stamp.from_dict(objects.unpack_record(record).stamp)
+
+    def fingerprint(self) -> str:
+        """Digest of the stamp and of every completion record: the same for the same content."""
+        place = self._objects()
+        records = [place.get(key) or b"" for key in sorted(place.keys(".blocks"))]
+        return provenance.digest(self.stamp.fingerprint.encode() + b"".join(records))
+
+    def verify(self) -> list[Damage]:
+        """Every object that is missing, has another length or another checksum, and every unfinished block."""
+        from glacierscale.store import objects
+
+        place = self._objects()
+        damages = self._damages(place, DECLARED, None)
+        if any(damage.key in ("zarr.json", f".blocks/{DECLARED}.json") for damage in damages):
+            return damages  # what blocks there are is not known
+        for dim in self.schema.blocks:
+            if self._variables_along(dim):
+                for block in self.blocks(dim):
+                    damages += self._damages(place, block.name, block)
+        return damages
+
+    @staticmethod
+    def _damages(place: Objects, name: str, block: Block | None) -> list[Damage]:
+        from glacierscale.store import objects
+
+        key = f".blocks/{name}.json"
+        record = place.get(key)
+        if record is None:
+            return [Damage(key, "was never completed", block)]
+        try:
+            sealed = objects.unpack_record(record).objects
+        except objects.StoreError as error:
+            return [Damage(key, str(error), block)]
+        damages = []
+        for key, (length, checksum) in sealed.items():
+            data = place.get(key)
+            if data is None:
+                damages.append(Damage(key, "is missing", block))
+            elif objects.seal(data) != [length, checksum]:
+                fault = "checksum differs" if len(data) == length else f"has {len(data)} bytes, expected {length}"
+                damages.append(Damage(key, fault, block))
+        return damages
+
+    def _objects(self) -> Objects:
+        from glacierscale.store import objects
+
+        return objects.Objects(self.url)
+
+    def _layout(self) -> tuple[dict[str, Any], dict[str, int]]:
+        from glacierscale.store import layout
+
+        return layout.read_layout(self._objects())
+
+    def _variables_along(self, dim: str) -> dict[str, schema.Variable]:
+        from glacierscale.store import layout
+
+        present = self._layout()[0]["glacierscale_variables"]
+        variables = self.schema.variables.items()
+        return {n: v for n, v in variables if n in present and layout.block_dim(self.schema, v) == dim}

@@ -1,0 +1,178 @@
+"""A store: declared, written by blocks, continued, read strictly, verified."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from glacierscale import schema
+from glacierscale.provenance import Stamp, StampMismatch
+from glacierscale.store import Block, Store, StoreError
+
+YEARS = np.arange(1990, 2000)
+SIZES = {"glacier": 10, "member": 2}
+
+
+def stamp(**options: object) -> Stamp:
+    return Stamp(verb="reconstruct", options={"net": "lasso", **options}, inputs={})
+
+
+def declared(tmp_path: Path, **options: object) -> Store:
+    store = Store(str(tmp_path / "smb.zarr"), schema.RECONSTRUCTION)
+    static = xr.Dataset({"hydro_year": ("hydro_year", YEARS)})
+    return store.declare(static, stamp(**options), sizes=SIZES, chunks={"glacier": 4})
+
+
+def arrays(block: Block, seed: int = 0) -> dict[str, np.ndarray]:
+    n, rng = block.stop - block.start, np.random.default_rng(seed + block.start)
+    return {
+        "glacier_id": np.array([f"G{i}" for i in range(block.start, block.stop)]),
+        "unit_id": np.array([f"U{i}" for i in range(block.start, block.stop)]),
+        "lon": rng.uniform(10, 11, n),
+        "lat": rng.uniform(46, 47, n),
+        "area_m2": rng.uniform(1e5, 1e7, n),
+        "smb": rng.normal(-500, 300, (n, len(YEARS))),
+        "smb_std": np.full((n, len(YEARS)), np.nan),
+        "smb_member": rng.normal(-500, 300, (2, n, len(YEARS))),
+    }
+
+
+def written(tmp_path: Path) -> Store:
+    store = declared(tmp_path)
+    for block in store.blocks():
+        store.write(block, arrays(block))
+    return store
+
+
+def files(store: Store) -> dict[str, bytes]:
+    root = Path(store.url)
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def test_what_is_written_by_blocks_is_read_back_with_units_and_dates(tmp_path: Path) -> None:
+    found = written(tmp_path).open().load()
+    assert found.sizes == {"glacier": 10, "hydro_year": 10, "member": 2}
+    assert found.smb.attrs["units"] == "kg m-2"
+    assert list(found.glacier_id.values[[0, 9]]) == ["G0", "G9"]
+    np.testing.assert_array_equal(found.smb[4:8], arrays(Block("glacier", 4, 8))["smb"].astype("float32"))
+
+
+def test_blocks_tile_the_dimension_and_writing_one_takes_it_off_the_list(tmp_path: Path) -> None:
+    store = declared(tmp_path)
+    blocks = store.blocks()
+    assert [(b.start, b.stop) for b in blocks] == [(0, 4), (4, 8), (8, 10)]
+    store.write(blocks[1], arrays(blocks[1]))
+    assert store.missing() == [blocks[0], blocks[2]]
+
+
+def test_an_unfinished_store_is_refused_unless_partial_is_asked_for(tmp_path: Path) -> None:
+    store = declared(tmp_path)
+    store.write(store.blocks()[0], arrays(store.blocks()[0]))
+    with pytest.raises(StoreError, match="unfinished: 2 blocks are missing, the first is glacier 4..7"):
+        store.open()
+    assert np.isfinite(store.open(partial=True).smb[:4].values).all()
+
+
+def test_a_missing_chunk_is_an_error_and_never_nan(tmp_path: Path) -> None:
+    store = written(tmp_path)
+    (Path(store.url) / "smb/c/1/0").unlink()
+    with pytest.raises(StoreError, match="chunk smb/c/1/0 is missing"):
+        store.open().smb.load()
+
+
+def test_a_flipped_bit_is_an_error_when_read(tmp_path: Path) -> None:
+    store = written(tmp_path)
+    flip(Path(store.url) / "smb/c/1/0")
+    with pytest.raises(ValueError, match="checksum"):
+        store.open().smb.load()
+
+
+def flip(path: Path, bit: int = 77) -> None:
+    data = bytearray(path.read_bytes())
+    data[(bit // 8) % len(data)] ^= 1 << (bit % 8)
+    path.write_bytes(bytes(data))
+
+
+def test_verify_names_every_flipped_truncated_and_deleted_object_and_nothing_else(tmp_path: Path) -> None:
+    store = written(tmp_path)
+    assert store.verify() == []
+    everything = files(store)
+    for number, key in enumerate(everything):
+        path = Path(store.url) / key
+        for damage in (lambda p: flip(p, 13 * number), lambda p: p.write_bytes(p.read_bytes()[:-1]), Path.unlink):
+            damage(path)
+            try:
+                named = [d.key for d in store.verify()]
+            except StoreError as error:  # the root metadata itself
+                assert key == "zarr.json", error
+                named = [key]
+            assert named == [key]
+            path.write_bytes(everything[key])
+    assert store.verify() == []
+
+
+def test_forgetting_damaged_blocks_and_writing_them_again_restores_the_bytes(tmp_path: Path) -> None:
+    store = written(tmp_path)
+    before = files(store)
+    flip(Path(store.url) / "smb_member/c/0/2/0")
+    store.forget(store.verify())
+    assert store.missing() == [Block("glacier", 8, 10)]
+    store.write(store.missing()[0], arrays(store.missing()[0]))
+    assert files(store) == before
+
+
+def test_two_stores_of_the_same_content_are_equal_byte_for_byte(tmp_path: Path) -> None:
+    assert files(written(tmp_path / "a")) == files(written(tmp_path / "b"))
+    assert written(tmp_path / "a").fingerprint() == written(tmp_path / "b").fingerprint()
+
+
+def test_other_options_are_refused_with_the_difference(tmp_path: Path) -> None:
+    declared(tmp_path)
+    with pytest.raises(StampMismatch, match=r"options.net: there 'lasso', now 'mlp'"):
+        declared(tmp_path, net="mlp")
+
+
+def test_a_place_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "smb.zarr").mkdir()
+    (tmp_path / "smb.zarr" / "thesis.tex").write_text("precious")
+    with pytest.raises(StoreError, match="no glacierscale store; write elsewhere"):
+        declared(tmp_path)
+    assert (tmp_path / "smb.zarr" / "thesis.tex").read_text() == "precious"
+
+
+def test_a_misaligned_block_and_a_misshapen_variable_are_refused(tmp_path: Path) -> None:
+    store = declared(tmp_path)
+    with pytest.raises(ValueError, match="not aligned to the chunks"):
+        store.write(Block("glacier", 2, 6), arrays(Block("glacier", 2, 6)))
+    block = store.blocks()[0]
+    with pytest.raises(ValueError, match=r"smb has shape \(3, 10\), expected \(4, 10\)"):
+        store.write(block, arrays(block) | {"smb": np.zeros((3, 10))})
+    assert block in store.missing()
+
+
+def test_a_target_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        Store(str(tmp_path / "file" / "smb.zarr"), schema.RECONSTRUCTION).declare(
+            xr.Dataset({"hydro_year": ("hydro_year", YEARS)}), stamp(), sizes=SIZES
+        )
+
+
+def test_a_store_of_another_kind_or_none_is_refused(tmp_path: Path) -> None:
+    store = written(tmp_path)
+    assert Store.at(store.url).schema.name == "reconstruction"
+    with pytest.raises(StoreError, match="is a reconstruction store; expected a features store"):
+        Store.at(store.url, schema.FEATURES)
+    with pytest.raises(StoreError, match="is not a glacierscale store"):
+        Store.at(tmp_path / "nothing.zarr")
+
+
+def test_the_stamp_is_plain_json_in_the_root_attributes(tmp_path: Path) -> None:
+    store = written(tmp_path)
+    attributes = json.loads((Path(store.url) / "zarr.json").read_text())["attributes"]
+    assert attributes["glacierscale_stamp"]["options"] == {"net": "lasso"}
+    assert store.stamp == stamp()
