@@ -1,0 +1,165 @@
+"""From features to what the models see: a design per glacier-year, and observed rows to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from glacierscale.features.climate import band_balance_terms
+from glacierscale.models.physics import BIASES_K
+
+Floats = npt.NDArray[np.floating]
+TOPOGRAPHY = ("mean_elevation", "max_elevation", "slope20", "area", "lat", "lon", "cos_aspect", "sin_aspect")
+"""Predictors that tell glaciers apart; the others tell years apart."""
+
+_AT_ONCE = 512  # glaciers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """What a model needs to know of each row, a row being one glacier in one year."""
+
+    predictors: Floats
+    """(row, predictor), in the units of the features store"""
+    snow: Floats
+    """(row, bias) kg m-2, averaged over elevation bands"""
+    degree_days: Floats
+    """(row, bias) K day, averaged over elevation bands"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Observed rows."""
+
+    unit_id: npt.NDArray[np.str_]
+    """(row,) observed glacier"""
+    hydro_year: npt.NDArray[np.integer]
+    """(row,)"""
+    observed: Floats
+    """(row,) kg m-2"""
+    sigma: Floats
+    """(row,) standard error of the observed value, kg m-2"""
+    lon: Floats
+    """(row,) degrees"""
+    lat: Floats
+    """(row,) degrees"""
+    design: Design
+    """Predictors of the same rows"""
+
+    def __len__(self) -> int:
+        return len(self.observed)
+
+
+def default_predictors(available: Sequence[str]) -> tuple[str, ...]:
+    """Anomalies of climate and the topography: the base model carries the level, learning the departures from it."""
+    return tuple(name for name in available if name.endswith("_anomaly") or name in TOPOGRAPHY)
+
+
+def design_of(features: xr.Dataset, predictors: Sequence[str], biases: Sequence[int] | None = None) -> Design:
+    """Design of every glacier and year of a (loaded) block of features.
+
+    Parameters
+    ----------
+    features : xarray.Dataset
+        A checked Features dataset, or a slice of one along glacier.
+    predictors : sequence of str
+        Names wanted, in order.
+    biases : sequence of int
+        Indices into `BIASES_K` that are needed; the other columns stay NaN. None computes all.
+
+    Returns
+    -------
+    Design
+        Rows run over years inside glaciers.
+    """
+    known = list(features.predictor.values)
+    absent = sorted(set(predictors) - set(known))
+    if absent:
+        raise ValueError(f"the features lack the predictors {absent}; they have {known}. Featurize again.")
+    values = features.predictors.values[:, :, [known.index(name) for name in predictors]]
+    temp, precip, lapse = features.temp.values, features.precip.values, features.lapse_rate.values
+    rise = features.band_elevation.values - features.ref_height.values[:, None]
+    weight = features.band_area.values / features.band_area.values.sum(axis=1, keepdims=True)
+    shape = (*values.shape[:2], len(BIASES_K))
+    degree_days, snow = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
+    for index in range(len(BIASES_K)) if biases is None else sorted(set(biases)):
+        warmed = temp + np.float32(BIASES_K[index])
+        sigma_k = float(features.attrs["degree_day_sigma_k"])
+        degree_days[..., index], snow[..., index] = band_balance_terms(warmed, precip, lapse, rise, weight, sigma_k)
+    rows = shape[0] * shape[1]
+    return Design(
+        predictors=values.reshape(rows, -1), snow=snow.reshape(rows, -1), degree_days=degree_days.reshape(rows, -1)
+    )
+
+
+def observed_rows(features: xr.Dataset, predictors: Sequence[str], kind: str = "annual") -> Rows:
+    """Rows of every observation of a kind, outlines of one observed glacier averaged by area.
+
+    Parameters
+    ----------
+    features : xarray.Dataset
+        A checked Features dataset.
+    predictors : sequence of str
+        Names wanted, in order.
+    kind : str
+        Kind of observation.
+
+    Returns
+    -------
+    Rows
+        In the order of the observations.
+
+    Raises
+    ------
+    ValueError
+        If there is no observation of the kind in the years of the features.
+    """
+    years = features.hydro_year.values
+    wanted = (features.obs_kind.values.astype(str) == kind) & np.isin(features.obs_year.values, years)
+    unit, year = features.obs_unit_id.values.astype(str)[wanted], features.obs_year.values[wanted]
+    if not len(unit):
+        raise ValueError(
+            f"no observation of kind {kind!r} in the hydrological years {years.min()}..{years.max()}; "
+            "check the catalogue's observations and the region's years."
+        )
+    units, of_row = np.unique(unit, return_inverse=True)
+    owner = features.unit_id.values.astype(str)
+    outlines = np.flatnonzero(np.isin(owner, units))
+    if len(np.setdiff1d(units, owner)):
+        raise ValueError(f"the observed glaciers {list(np.setdiff1d(units, owner)[:5])} have no outline in the features.")
+    number = np.searchsorted(units, owner[outlines])
+    area = features.area_m2.values[outlines].astype(float)
+    share = area / np.bincount(number, area, len(units))[number]
+
+    def averaged(values: Floats) -> Floats:
+        total = np.zeros((len(units), *values.shape[1:]))
+        np.add.at(total, number, share.reshape(-1, *[1] * (values.ndim - 1)) * values)
+        return total
+
+    designs = []
+    for start in range(0, len(outlines), _AT_ONCE):
+        some = features.isel(glacier=outlines[start : start + _AT_ONCE]).load()
+        designs.append(design_of(some, predictors))
+    at = of_row * len(years) + np.searchsorted(years, year)
+
+    def rows_of(parts: list[Floats]) -> Floats:
+        whole = np.concatenate(parts).reshape(len(outlines), len(years), -1)
+        return averaged(whole).reshape(len(units) * len(years), -1)[at]
+
+    return Rows(
+        unit_id=unit,
+        hydro_year=year,
+        observed=features.obs_value.values[wanted].astype(float),
+        sigma=features.obs_sigma.values[wanted].astype(float),
+        lon=averaged(features.lon.values[outlines])[of_row],
+        lat=averaged(features.lat.values[outlines])[of_row],
+        design=Design(
+            predictors=rows_of([d.predictors for d in designs]),
+            snow=rows_of([d.snow for d in designs]),
+            degree_days=rows_of([d.degree_days for d in designs]),
+        ),
+    )

@@ -1,0 +1,46 @@
+"""Standardisation of predictors, fitted on the training rows of each fold and on nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaler:
+    """Mean and standard deviation per fold and predictor."""
+
+    mean: Floats
+    """(fold, predictor)"""
+    std: Floats
+    """(fold, predictor); infinite for a predictor that does not vary, so that it becomes zero everywhere."""
+
+    def transform(self, fold: int, predictors: Floats) -> Floats:
+        """Standardise (row, predictor) values with the numbers of a fold."""
+        return ((predictors - self.mean[fold]) / self.std[fold]).astype(np.float32)
+
+
+def fit(predictors: Floats, training: npt.NDArray[np.bool_]) -> Scaler:
+    """Fit every fold.
+
+    Parameters
+    ----------
+    predictors : (row, predictor)
+    training : (fold, row) bool
+
+    Returns
+    -------
+    Scaler
+    """
+    values = predictors.astype(float)
+    share = training / training.sum(axis=1, keepdims=True)
+    mean = share @ values
+    centre = values.mean(axis=0)  # keeps the variance from cancelling for predictors of large mean
+    variance = share @ (values - centre) ** 2 - (mean - centre) ** 2
+    tiny = 1e-6 * np.maximum(np.abs(mean), 1e-6)
+    std = np.sqrt(np.maximum(variance, 0))
+    return Scaler(mean=mean, std=np.where(std > tiny, std, np.inf))
