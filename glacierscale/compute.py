@@ -41,6 +41,22 @@ def map_blocks(function: Callable[[T], Any], blocks: Sequence[T], *, label: str,
             bar.advance(task)
 
 
+def map_threads(function: Callable[[T], Any], items: Sequence[T], *, label: str) -> None:
+    """Apply a function to every item on threads of this process, which share its memory, and show progress.
+
+    Inside, numerical libraries keep to one thread each, so that they do not compete.
+    """
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    from threadpoolctl import threadpool_limits
+
+    with progress() as bar, threadpool_limits(1), ThreadPoolExecutor(cores()) as pool:
+        task = bar.add_task(label, total=len(items))
+        for future in as_completed([pool.submit(_noted, function, item) for item in items]):
+            future.result()
+            bar.advance(task)
+
+
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -123,6 +124,13 @@ def file_digest(path: Path) -> str:
         return digest("\n".join(parts))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def relative(url: str | Path, to: str | Path) -> str:
+    """An input's place as seen from an output: relative where both are local, so that a moved folder stays whole."""
+    if "://" in str(url) or "://" in str(to):
+        return str(url)
+    return Path(os.path.relpath(Path(url).absolute(), Path(to).absolute())).as_posix()
 
 
 @cache

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NewType
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import xarray as xr
 
 VERSION = 1
@@ -242,3 +244,10 @@ def check(dataset: xr.Dataset, schema: Schema) -> xr.Dataset:
     if faults:
         raise ValueError(f"this is not a {schema.name} dataset:\n  " + "\n  ".join(faults))
     return dataset
+
+
+def text(values: npt.ArrayLike) -> npt.NDArray[np.str_]:
+    """Identifiers as fixed-width strings, whatever text type they were stored in."""
+    import numpy as np
+
+    return np.array(np.asarray(values).tolist(), dtype=np.str_)

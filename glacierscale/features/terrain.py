@@ -12,7 +12,7 @@ LOWEST_SHARE = 0.2
 """slope20 is taken over the lowest 20 % of the elevation range (Fischer et al. 2015; Bolibar et al. 2020)."""
 
 
-def surface_gradient(elevation_m: Floats, dx_m: Floats, dy_m: float) -> tuple[Floats, Floats]:
+def surface_gradient(elevation_m: Floats, dx_m: Floats, dy_m: Floats) -> tuple[Floats, Floats]:
     """Eastward and northward slope of a raster by central differences, one-sided at edges.
 
     Parameters
@@ -21,7 +21,7 @@ def surface_gradient(elevation_m: Floats, dx_m: Floats, dy_m: float) -> tuple[Fl
         Rows run in the direction of `dy_m`.
     dx_m : (y,) m
         Cell width of each row; it shrinks with latitude on geographic grids.
-    dy_m : float
+    dy_m : (y,) m
         Row step; negative where rows run southward.
 
     Returns
@@ -29,7 +29,8 @@ def surface_gradient(elevation_m: Floats, dx_m: Floats, dy_m: float) -> tuple[Fl
     east, north : (y, x) m m-1
     """
     along_rows, along_columns = np.gradient(elevation_m)
-    return along_columns / dx_m[:, None].astype(elevation_m.dtype), along_rows / np.asarray(dy_m, elevation_m.dtype)
+    width, height = (step[:, None].astype(elevation_m.dtype) for step in (dx_m, dy_m))
+    return along_columns / width, along_rows / height
 
 
 def per_glacier(

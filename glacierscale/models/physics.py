@@ -65,8 +65,7 @@ def fit(snow_kg_m2: Floats, degree_days: Floats, observed_kg_m2: Floats, weight:
     target = observed_kg_m2[:, None]
     snow, melt = snow_kg_m2.astype(float), -degree_days.astype(float)
     ss, mm, sm = (weight @ (a * b) for a, b in ((snow, snow), (melt, melt), (snow, melt)))  # (fold, bias)
-    sy, my, yy = (weight @ (a * target) for a in (snow, melt, np.ones_like(snow)))
-    yy = weight @ (observed_kg_m2**2)[:, None] + 0 * yy
+    sy, my, yy = weight @ (snow * target), weight @ (melt * target), weight @ target**2
 
     determinant = np.maximum(ss * mm - sm**2, 1e-12)
     both = (sy * mm - my * sm) / determinant, (my * ss - sy * sm) / determinant

@@ -11,6 +11,7 @@ import xarray as xr
 
 from glacierscale.features.climate import band_balance_terms
 from glacierscale.models.physics import BIASES_K
+from glacierscale.schema import text
 
 Floats = npt.NDArray[np.floating]
 TOPOGRAPHY = ("mean_elevation", "max_elevation", "slope20", "area", "lat", "lon", "cos_aspect", "sin_aspect")
@@ -29,6 +30,10 @@ class Design:
     """(row, bias) kg m-2, averaged over elevation bands"""
     degree_days: Floats
     """(row, bias) K day, averaged over elevation bands"""
+
+    def take(self, row: npt.NDArray[np.integer]) -> Design:
+        """Some of the rows."""
+        return Design(predictors=self.predictors[row], snow=self.snow[row], degree_days=self.degree_days[row])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,15 +124,15 @@ def observed_rows(features: xr.Dataset, predictors: Sequence[str], kind: str = "
         If there is no observation of the kind in the years of the features.
     """
     years = features.hydro_year.values
-    wanted = (features.obs_kind.values.astype(str) == kind) & np.isin(features.obs_year.values, years)
-    unit, year = features.obs_unit_id.values.astype(str)[wanted], features.obs_year.values[wanted]
+    wanted = (text(features.obs_kind.values) == kind) & np.isin(features.obs_year.values, years)
+    unit, year = text(features.obs_unit_id.values)[wanted], features.obs_year.values[wanted]
     if not len(unit):
         raise ValueError(
             f"no observation of kind {kind!r} in the hydrological years {years.min()}..{years.max()}; "
             "check the catalogue's observations and the region's years."
         )
     units, of_row = np.unique(unit, return_inverse=True)
-    owner = features.unit_id.values.astype(str)
+    owner = text(features.unit_id.values)
     outlines = np.flatnonzero(np.isin(owner, units))
     if len(np.setdiff1d(units, owner)):
         raise ValueError(f"the observed glaciers {list(np.setdiff1d(units, owner)[:5])} have no outline in the features.")

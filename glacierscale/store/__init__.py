@@ -242,6 +242,26 @@ class Store:
             if place.get(key) is not None:
                 place.delete(key)
 
+    def is_complete(self, stamp: provenance.Stamp) -> bool:
+        """Whether the store is there, made as the stamp says, and finished: nothing is left to do.
+
+        Raises
+        ------
+        StampMismatch
+            If the place holds a store that was made otherwise.
+        """
+        from glacierscale.store import objects
+
+        if "://" not in self.url and not Path(self.url).exists():
+            return False
+        place = self._objects()
+        record = place.get(f".blocks/{DECLARED}.json")
+        if record is None:
+            return False
+        declared = objects.unpack_record(record)
+        stamp.refuse_unless_same(declared.stamp, self.url)
+        return place.has(declared.objects) and not self.unfinished()
+
     # Reading
 
     def open(self, *, partial: bool = False, chunks: Mapping[str, int] | str | None = None) -> xr.Dataset:

@@ -1,0 +1,64 @@
+"""Stage 1, ingest: a catalogue's entries -> one GlacierCube in the schema's names and units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from glacierscale import provenance, schema
+from glacierscale.cube.options import IngestOptions
+from glacierscale.region import Region
+from glacierscale.store import Store
+
+__all__ = ["IngestOptions", "ingest"]
+
+
+def ingest(
+    catalog: str | Path, region: Region, *, to: str | Path, options: IngestOptions | None = None
+) -> Store:
+    """Read a catalogue into a GlacierCube.
+
+    Parameters
+    ----------
+    catalog : str or Path
+        An Intake catalogue file.
+    region : Region
+        Which glaciers and which hydrological years.
+    to : str or Path
+        Folder or URL of the cube.
+    options : IngestOptions
+        What to take.
+
+    Returns
+    -------
+    Store
+        The cube. Blocks that exist are kept.
+
+    Raises
+    ------
+    CatalogError
+        If the catalogue is refused or lacks an entry.
+    ValueError
+        If the data fail a check; the message names the entry.
+    """
+    from glacierscale.catalog import open_catalog
+    from glacierscale.cube import reading, writing
+
+    options = options or IngestOptions()
+    opened = open_catalog(catalog, **({"data": options.data} if options.data else {}))
+    chosen = reading.choose(opened, options)
+    stamp = provenance.Stamp(
+        verb="ingest",
+        options={
+            **{k: v for k, v in provenance.options_dict(options).items() if k != "data"},
+            "region": provenance.options_dict(region),
+        },
+        inputs={
+            entry.name: provenance.Input(url=entry.name, fingerprint=entry.fingerprint())
+            for entries in chosen.values()
+            for entry in entries
+        },
+    )
+    store = Store(str(to), schema.CUBE)
+    if not store.is_complete(stamp):
+        writing.write(store, reading.read(chosen, region, options), region, stamp, options)
+    return store

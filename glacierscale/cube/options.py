@@ -1,0 +1,25 @@
+"""Options of ingest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestOptions:
+    """What is taken from a catalogue."""
+
+    data: str = ""
+    """Folder with the catalogue's files; empty takes what the catalogue says by default."""
+    climate: str = ""
+    """Climate data set of the catalogue (`dataset` in its metadata); may be empty where there is one."""
+    member: int | None = None
+    """Member of a climate ensemble; None takes the mean over members."""
+    outlines: str = ""
+    """Outline data set of the catalogue; may be empty where there is one."""
+    glaciers_per_block: int = 512
+    """Glaciers in one block of the store."""
+
+    def __post_init__(self) -> None:
+        if self.glaciers_per_block < 1:
+            raise ValueError(f"glaciers_per_block is {self.glaciers_per_block}; expected at least 1.")

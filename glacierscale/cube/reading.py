@@ -1,0 +1,205 @@
+"""Open the chosen entries of a catalogue and bring them into the checked vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from glacierscale.cube.options import IngestOptions
+from glacierscale.region import HydroYears, Region
+from glacierscale.sources import climate, observations, outlines, terrain
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+    import pandas as pd
+
+    from glacierscale.catalog import Catalog, Entry
+
+MARGIN_CELLS = 4
+"""Terrain kept around the outermost glaciers, for slopes at their margins."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """A catalogue's data in the checked vocabulary, still lazy where they are large."""
+
+    outlines: gpd.GeoDataFrame
+    """glacier_id, unit_id, lon, lat, area_m2, geometry"""
+    elevation: xr.DataArray
+    """(y, x) m, with attribute crs_wkt"""
+    thickness: xr.DataArray | None
+    """(y, x) m on the same grid"""
+    climate: xr.Dataset
+    """temp, precip, clim_height"""
+    observations: pd.DataFrame
+    """columns of `schema.OBSERVATIONS`"""
+    inventories: pd.DataFrame | None
+    """glacier_id, year, area_m2, mean_elevation, max_elevation, slope20"""
+
+
+def choose(catalog: Catalog, options: IngestOptions) -> dict[str, list[Entry]]:
+    """Entries of a catalogue by role, one data set each for climate and outlines."""
+    chosen = {}
+    for role, wanted in (("climate", options.climate), ("outlines", options.outlines)):
+        entries = catalog.select(role)
+        datasets = sorted({str(entry.metadata.get("dataset", entry.name)) for entry in entries})
+        if not entries or (wanted and wanted not in datasets) or (not wanted and len(datasets) > 1):
+            raise ValueError(
+                f"the catalogue {catalog.name} offers {role} of {datasets or 'no data set'}; "
+                f"asked for {wanted or 'the only one'}. Name one in the option `{role}`."
+            )
+        name = wanted or datasets[0]
+        chosen[role] = [e for e in entries if e.metadata.get("dataset", e.name) == name]
+        if role == "climate":
+            chosen[role] += catalog.select("climate_invariant", name)
+    for role in ("terrain", "observations", "thickness", "links", "inventory", "profiles"):
+        chosen[role] = catalog.select(role)
+    if len(chosen["terrain"]) != 1:
+        raise ValueError(
+            f"the catalogue {catalog.name} has {len(chosen['terrain'])} entries of role terrain, expected one elevation model."
+        )
+    return chosen
+
+
+def named(entry: Entry, function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call a reader; its errors name the entry."""
+    try:
+        return function(*args, **kwargs)
+    except ValueError as error:
+        raise ValueError(f"entry {entry.name!r}: {error}") from error
+
+
+def read(chosen: dict[str, list[Entry]], region: Region, options: IngestOptions) -> Sources:
+    """Open and check every entry."""
+    import pandas as pd
+
+    shapes_entry = chosen["outlines"][0]
+    shapes = named(shapes_entry, outlines.normalize, shapes_entry.open(), shapes_entry.metadata["convention"])
+    shapes = within(shapes, region)
+
+    terrain_entry = chosen["terrain"][0]
+    elevation = named(terrain_entry, terrain.normalize_dem, terrain_entry.open())
+    wkt = elevation.attrs["crs_wkt"]
+    projected = shapes.to_crs(wkt)
+    named(
+        shapes_entry, outlines.check_on_grid, projected, grid_bounds(elevation.x.values, elevation.y.values), "the terrain"
+    )
+    elevation = crop(elevation, projected.total_bounds)
+
+    climate_entry = chosen["climate"][0]
+    fields = named(
+        climate_entry,
+        climate.normalize,
+        [entry.open() for entry in chosen["climate"]],
+        climate_entry.metadata["convention"],
+        member=options.member,
+    )
+    fields = in_years(fields, region.years, climate_entry.name)
+    if fields.sizes["clim_lat"] > 1 and fields.sizes["clim_lon"] > 1:
+        bounds = grid_bounds(fields.clim_lon.values, fields.clim_lat.values)
+        named(shapes_entry, outlines.check_on_grid, shapes, bounds, f"the climate of entry {climate_entry.name!r}")
+
+    thickness = None
+    if chosen["thickness"]:
+        entry = chosen["thickness"][0]
+        thickness = named(
+            entry, terrain.onto_grid, [part for _, part in entry.parts()], elevation, crs=entry.metadata.get("crs")
+        )
+    inventories = [
+        named(entry, observations.inventories, entry.open(), entry.metadata["convention"])
+        for entry in chosen["inventory"]
+    ]
+    return Sources(
+        outlines=shapes,
+        elevation=elevation,
+        thickness=thickness,
+        climate=fields,
+        observations=observed(chosen, shapes, region.years),
+        inventories=pd.concat(inventories, ignore_index=True) if inventories else None,
+    )
+
+
+def within(shapes: gpd.GeoDataFrame, region: Region) -> gpd.GeoDataFrame:
+    """Outlines whose centre lies in the region, neighbours next to each other, so that a block reads one small window."""
+    if region.bounds is not None:
+        west, south, east, north = region.bounds
+        along = (shapes.lon >= west) & (shapes.lon <= east) if west <= east else (shapes.lon >= west) | (shapes.lon <= east)
+        shapes = shapes[along & (shapes.lat >= south) & (shapes.lat <= north)]
+        if shapes.empty:
+            raise ValueError(f"no glacier of the catalogue lies in the bounds {region.bounds}; check their order (W, S, E, N).")
+    order = np.lexsort([shapes.glacier_id, shapes.hilbert_distance()])
+    return shapes.iloc[order].reset_index(drop=True)
+
+
+def grid_bounds(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]) -> tuple[float, float, float, float]:
+    """West, south, east, north of the outer cell edges of regular cell centres."""
+    dx, dy = np.abs(np.diff(x)).mean() / 2, np.abs(np.diff(y)).mean() / 2
+    return float(x.min() - dx), float(y.min() - dy), float(x.max() + dx), float(y.max() + dy)
+
+
+def crop(elevation: xr.DataArray, bounds: npt.NDArray[np.floating]) -> xr.DataArray:
+    """The part of the terrain around some bounds (west, south, east, north), a few cells more on each side."""
+    parts = {}
+    for dim, low, high in (("x", bounds[0], bounds[2]), ("y", bounds[1], bounds[3])):
+        centres = elevation[dim].values
+        inside = np.flatnonzero((centres >= low) & (centres <= high))
+        parts[dim] = slice(max(inside.min() - MARGIN_CELLS, 0), inside.max() + 1 + MARGIN_CELLS)
+    return elevation.isel(parts)
+
+
+def in_years(fields: xr.Dataset, years: HydroYears, name: str) -> xr.Dataset:
+    """The months of the region's hydrological years.
+
+    Raises
+    ------
+    ValueError
+        If the climate does not cover them.
+    """
+    first, last = np.datetime64(years.first_month), np.datetime64(years.last_month)
+    months = fields.time.values.astype("datetime64[M]")
+    if months[0] > first or months[-1] < last:
+        raise ValueError(
+            f"entry {name!r}: its climate covers {months[0]} to {months[-1]}, but the hydrological years "
+            f"{years.first} to {years.last} need {first} to {last}. Choose other years or another climate."
+        )
+    return fields.isel(time=(months >= first) & (months <= last))
+
+
+def observed(chosen: dict[str, list[Entry]], shapes: gpd.GeoDataFrame, years: HydroYears) -> pd.DataFrame:
+    """Observations of the region's glaciers in its years, of every entry that has some."""
+    import pandas as pd
+
+    ids = [str(i) for i in shapes.glacier_id]
+    links = [entry.open() for entry in chosen["links"]]
+
+    def linked(reader: Callable[..., pd.DataFrame], data: Any, entry: Entry) -> pd.DataFrame:
+        if not links:
+            raise ValueError(f"entry {entry.name!r} needs an entry of role links, which the catalogue lacks.")
+        return reader(data, links[0], ids)
+
+    readers: dict[str, Callable[[Entry], pd.DataFrame]] = {
+        "wgms": lambda e: linked(observations.wgms, [table for _, table in e.parts()], e),
+        "wgms_profile": lambda e: linked(observations.wgms_profiles, dict(e.parts()), e),
+        "alpgm_matrix": lambda e: linked(lambda t, k, _: observations.alpgm_matrix(t, k), e.open(), e),
+        "norway_glacier_wide": lambda e: observations.norway_glacier_wide(e.open()),
+        "norway_stakes": lambda e: observations.norway_stakes(e.open()),
+        "norway_geodetic": lambda e: observations.geodetic_norway(e.open()),
+        "iceland_stakes": lambda e: observations.iceland_stakes(e.open()),
+        "hugonnet_decades": lambda e: observations.hugonnet_decades(e.open()),
+        "glacierscale": lambda e: observations.glacierscale(e.open(), hemisphere=years.hemisphere),
+    }
+    tables = []
+    for entry in [*chosen["observations"], *chosen["profiles"]]:
+        if entry.convention not in readers:
+            raise ValueError(
+                f"entry {entry.name!r} has the convention {entry.convention!r}; expected one of {sorted(readers)}."
+            )
+        tables.append(named(entry, readers[entry.convention], entry))
+    table = observations.check_observations(pd.concat(tables, ignore_index=True)) if tables else observations.empty()
+    inside = table.obs_unit_id.isin(shapes.unit_id) & table.obs_year.between(years.first, years.last)
+    return table[inside].reset_index(drop=True)

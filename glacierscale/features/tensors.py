@@ -1,0 +1,203 @@
+"""Stage 2, featurize: cube -> predictors per glacier and year, built with Dask over blocks of glaciers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from glacierscale import compute, provenance, schema
+from glacierscale.features import climate, terrain, zonal
+from glacierscale.region import MONTHS
+from glacierscale.store import Block, Store
+
+Floats = npt.NDArray[np.floating]
+_SEASONAL = {"cpdd": "K day", "winter_snow": "kg m-2", "summer_snow": "kg m-2"}
+_MONTHLY = {f"temp_{m}": "degC" for m in MONTHS} | {f"snow_{m}": "kg m-2" for m in MONTHS}
+_TOPOGRAPHY = {
+    "mean_elevation": "m",
+    "max_elevation": "m",
+    "slope20": "degree",
+    "area": "m2",
+    "lat": "degrees_north",
+    "lon": "degrees_east",
+    "cos_aspect": "1",
+    "sin_aspect": "1",
+}
+_CLIMATE = _SEASONAL | _MONTHLY
+PREDICTORS = _CLIMATE | {f"{name}_anomaly": unit for name, unit in _CLIMATE.items()} | _TOPOGRAPHY
+"""Unit of every predictor by name, in stored order (Bolibar et al. 2020)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturizeOptions:
+    """How predictors are computed."""
+
+    degree_day_sigma_k: float = 5.0
+    """Standard deviation of daily temperature within a month, K (Calov & Greve 2005)."""
+    precip_factor: float = 1.0
+    """Factor on the climate's precipitation."""
+    precip_gradient_per_km: float = 0.0
+    """Relative increase of precipitation per km of height above the climate's cells."""
+    lapse_rate_k_km: float | None = None
+    """Temperature lapse rate, K km-1 (negative); None estimates it from the climate's own cells."""
+    reference_years: tuple[int, int] | None = None
+    """First and last hydrological year of the reference that anomalies refer to; None takes all years."""
+    bands: int = 20
+    """Elevation bands of each glacier."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.degree_day_sigma_k < 20:
+            raise ValueError(f"degree_day_sigma_k is {self.degree_day_sigma_k}; expected between 0 and 20 K.")
+        if self.precip_factor <= 0:
+            raise ValueError(f"precip_factor is {self.precip_factor}; expected above 0.")
+        if self.lapse_rate_k_km is not None and not -15 <= self.lapse_rate_k_km <= 0:
+            raise ValueError(f"lapse_rate_k_km is {self.lapse_rate_k_km}; expected -15 to 0 K km-1.")
+        if self.bands < 1:
+            raise ValueError(f"bands is {self.bands}; expected at least 1.")
+
+
+def featurize(cube: str | Path | Store, *, to: str | Path, options: FeaturizeOptions | None = None) -> Store:
+    """Compute the predictors of every glacier and hydrological year.
+
+    Parameters
+    ----------
+    cube : str, Path or Store
+        A cube.
+    to : str or Path
+        Folder or URL of the features.
+    options : FeaturizeOptions
+        How.
+
+    Returns
+    -------
+    Store
+        The features. Blocks that exist are kept.
+
+    Raises
+    ------
+    ValueError
+        If a glacier has no terrain or no climate, or the reference years lie outside the cube's.
+    """
+    options = options or FeaturizeOptions()
+    source = Store.at(cube, schema.CUBE)
+    stamp = provenance.Stamp(
+        verb="featurize",
+        options=provenance.options_dict(options),
+        inputs={"cube": provenance.Input(url=provenance.relative(source.url, to), fingerprint=source.fingerprint())},
+    )
+    store = Store(str(to), schema.FEATURES)
+    if store.is_complete(stamp):
+        return store
+    dataset = source.open()
+    years = hydro_years(dataset)
+    reference = reference_mask(years, options)
+    static = dataset[list(schema.OBSERVATIONS)].load()
+    static = static.assign(
+        hydro_year=("hydro_year", years),
+        month=("month", np.arange(1, 13)),
+        predictor=("predictor", np.array(list(PREDICTORS))),
+        predictor_units=("predictor", np.array(list(PREDICTORS.values()))),
+    )
+    kept = ("region", "first_hydro_year", "last_hydro_year", "hemisphere")
+    static.attrs = {name: dataset.attrs[name] for name in kept} | {
+        "degree_day_sigma_k": options.degree_day_sigma_k,
+        "precip_factor": options.precip_factor,
+        "precip_gradient_per_km": options.precip_gradient_per_km,
+        "reference_years": [int(years[reference][0]), int(years[reference][-1])],
+    }
+    per_block = source.blocks()[0].stop if source.blocks() else 1
+    sizes = {"glacier": dataset.sizes["glacier"], "band": options.bands}
+    store.declare(static, stamp, sizes=sizes, chunks={"glacier": per_block})
+    frame = zonal.Frame.of(dataset)
+
+    def work(block: Block) -> None:
+        store.write(block, compute_block(dataset, frame, block.slice, options))
+
+    compute.map_blocks(work, store.missing(), label="featurize, blocks")
+    return store
+
+
+def hydro_years(cube: xr.Dataset) -> npt.NDArray[np.int32]:
+    """Hydrological years of a cube: (hydro_year,)."""
+    return np.arange(cube.attrs["first_hydro_year"], cube.attrs["last_hydro_year"] + 1, dtype=np.int32)
+
+
+def reference_mask(years: npt.NDArray[np.int32], options: FeaturizeOptions) -> npt.NDArray[np.bool_]:
+    """Years of the reference period: (hydro_year,) bool."""
+    first, last = options.reference_years or (years[0], years[-1])
+    if not years[0] <= first <= last <= years[-1]:
+        raise ValueError(
+            f"reference_years {first}..{last} are not a span inside the cube's hydrological years {years[0]}..{years[-1]}."
+        )
+    return (years >= first) & (years <= last)
+
+
+def compute_block(
+    cube: xr.Dataset, frame: zonal.Frame, glaciers: slice, options: FeaturizeOptions
+) -> dict[str, npt.NDArray[Any]]:
+    """Every stored variable of a run of glaciers."""
+    some = cube[["glacier_id", "unit_id", "lon", "lat", "area_m2", "vertex_start", "vertex_count"]]
+    some = some.isel(glacier=glaciers).load()
+    dated = cube[[name for name in cube.variables if str(name).startswith("inventory_")]].isel(glacier=glaciers).load()
+    years = hydro_years(cube)
+    outlines = zonal.Outlines.of(cube, some)
+
+    topography = zonal.topography(frame, outlines, bands=options.bands)
+    weather = zonal.climate(frame, outlines, lapse_rate_k_km=options.lapse_rate_k_km)
+    shape = (len(some.glacier_id), len(years), 12)
+    temp, precip = weather["temp"].reshape(shape), weather["precip"].reshape(shape)
+
+    over_years = dated_topography(topography, dated, years)
+    rise = over_years["mean_elevation"] - weather["ref_height"][:, None]
+    wetter = options.precip_factor * (1 + options.precip_gradient_per_km * rise / 1000)
+    precip = (precip * np.maximum(wetter, 0)[:, :, None]).astype(np.float32)
+    at_glacier = climate.at_height(temp, weather["lapse_rate"], rise)
+    annual = climate.annual_predictors(at_glacier, precip, options.degree_day_sigma_k)
+
+    fixed = {
+        "lat": some.lat.values,
+        "lon": some.lon.values,
+        "cos_aspect": topography["cos_aspect"],
+        "sin_aspect": topography["sin_aspect"],
+    }
+    over_years |= {name: np.broadcast_to(values[:, None], shape[:2]) for name, values in fixed.items()}
+    return {
+        **{name: some[name].values for name in ("glacier_id", "unit_id", "lon", "lat", "area_m2")},
+        "predictors": stacked(annual, over_years, reference_mask(years, options)),
+        "temp": temp,
+        "precip": precip,
+        "lapse_rate": weather["lapse_rate"],
+        "ref_height": weather["ref_height"],
+        "band_elevation": topography["band_elevation"],
+        "band_area": topography["band_area"],
+    }
+
+
+def dated_topography(topography: dict[str, Floats], dated: xr.Dataset, years: npt.NDArray[np.int32]) -> dict[str, Floats]:
+    """Topography in every year: from dated inventories where a glacier is in one, else from the terrain.
+
+    Returns
+    -------
+    dict
+        ``area``, ``mean_elevation``, ``max_elevation``, ``slope20``, each (glacier, hydro_year).
+    """
+    result = {}
+    for name in ("area", "mean_elevation", "max_elevation", "slope20"):
+        stored = dated["inventory_area_m2" if name == "area" else f"inventory_{name}"].values
+        over = terrain.interpolate_inventories(years, dated.inventory_year.values, stored)
+        result[name] = np.where(np.isfinite(over), over, topography[name][:, None])
+    return result
+
+
+def stacked(annual: dict[str, Floats], over_years: dict[str, Floats], reference: npt.NDArray[np.bool_]) -> Floats:
+    """Predictors in stored order, anomalies against the reference years: (glacier, hydro_year, predictor) float32."""
+    seasonal = np.stack([annual[name] for name in _SEASONAL], axis=-1)
+    raw = np.concatenate([seasonal, annual["temp"], annual["snow"]], axis=-1)
+    anomaly = raw - raw[:, reference].mean(axis=1, keepdims=True)
+    place = np.stack([over_years[name] for name in _TOPOGRAPHY], axis=-1)
+    return np.concatenate([raw, anomaly, place], axis=-1, dtype=np.float32)

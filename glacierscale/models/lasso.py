@@ -1,0 +1,123 @@
+"""Lasso on standardised predictors and topography x climate interactions: the linear model that can be read.
+
+The penalty follows the one-standard-error rule (Hastie, Tibshirani & Friedman 2009, section 7.10): the largest one whose
+inner cross-validation error lies within a standard error of the least. The ensemble refits it on bootstrap draws of years.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from glacierscale.models.rows import TOPOGRAPHY
+
+Floats = npt.NDArray[np.floating]
+
+INTERACTING_CLIMATE = ("cpdd_anomaly", "winter_snow_anomaly", "summer_snow_anomaly")
+_INNER_FOLDS, _PENALTIES = 10, 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lasso:
+    """Coefficients of every fold and member."""
+
+    coefficient: Floats
+    """(fold, member, column) kg m-2 per standard deviation; columns are predictors, then interactions"""
+    intercept: Floats
+    """(fold, member) kg m-2"""
+    pairs: tuple[tuple[int, int], ...]
+    """Predictor numbers of each interaction"""
+
+    def members(self, fold: int, scaled: Floats) -> Floats:
+        """Prediction of every member: (row, predictor) standardised -> (member, row) kg m-2."""
+        return self.coefficient[fold] @ columns(scaled, self.pairs).T + self.intercept[fold][:, None]
+
+
+def interactions(predictors: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Pairs of topography and seasonal climate that may act together."""
+    return tuple(
+        (predictors.index(place), predictors.index(season))
+        for place in TOPOGRAPHY
+        for season in INTERACTING_CLIMATE
+        if place in predictors and season in predictors
+    )
+
+
+def columns(scaled: Floats, pairs: Sequence[tuple[int, int]]) -> Floats:
+    """Predictors and their interactions: (row, predictor) -> (row, column)."""
+    if not pairs:
+        return scaled
+    first, second = np.array(pairs).T
+    return np.concatenate([scaled, scaled[:, first] * scaled[:, second]], axis=1)
+
+
+def fit(
+    scaled: Floats,
+    target_kg_m2: Floats,
+    weight: Floats,
+    year: npt.NDArray[np.integer],
+    pairs: Sequence[tuple[int, int]],
+    *,
+    members: int,
+    rng: np.random.Generator,
+) -> tuple[Floats, Floats, Floats]:
+    """Fit the members of one fold.
+
+    Parameters
+    ----------
+    scaled : (row, predictor)
+        Training rows only, standardised.
+    target_kg_m2 : (row,)
+    weight : (row,)
+    year : (row,)
+        Years are the groups of the inner folds and of the bootstrap.
+    pairs : sequence of (int, int)
+        Interactions.
+    members : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    coefficient : (member, column)
+    intercept : (member,)
+    out_of_bag : (member, row)
+        Prediction of rows that a member did not draw, NaN elsewhere.
+    """
+    from sklearn import linear_model
+    from sklearn.model_selection import GroupKFold
+
+    x = np.asfortranarray(columns(scaled, pairs), dtype=float)
+    years, group = np.unique(year, return_inverse=True)
+    inner = list(GroupKFold(min(_INNER_FOLDS, len(years))).split(x, groups=year))
+    path = linear_model.LassoCV(cv=inner, alphas=_PENALTIES, max_iter=5000, tol=1e-3).fit(
+        x, target_kg_m2, sample_weight=weight
+    )
+    penalty = one_standard_error(path.alphas_, path.mse_path_)
+
+    coefficient, intercept = np.zeros((members, x.shape[1])), np.zeros(members)
+    out_of_bag = np.full((members, len(x)), np.nan)
+    for member in range(members):
+        drawn = np.bincount(rng.integers(len(years), size=len(years)), minlength=len(years))[group]
+        model = linear_model.Lasso(penalty, max_iter=5000, tol=1e-3).fit(x, target_kg_m2, sample_weight=weight * drawn)
+        coefficient[member], intercept[member] = model.coef_, model.intercept_
+        left = drawn == 0
+        out_of_bag[member, left] = model.predict(x[left]) if left.any() else np.nan
+    return coefficient, intercept, out_of_bag
+
+
+def one_standard_error(penalties: Floats, errors: Floats) -> float:
+    """Largest penalty whose mean error is within one standard error of the least.
+
+    Parameters
+    ----------
+    penalties : (penalty,)
+        Falling.
+    errors : (penalty, inner fold)
+    """
+    mean = errors.mean(axis=1)
+    best = mean.argmin()
+    limit = mean[best] + errors[best].std(ddof=1) / np.sqrt(errors.shape[1])
+    return float(penalties[np.flatnonzero(mean <= limit)[0]])

@@ -1,0 +1,76 @@
+"""Feed-forward network of Bolibar et al. 2020, many of them side by side.
+
+All parameters carry a leading axis over networks, so that every member of every fold takes a step in one batched product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.func import functional_call, stack_module_state, vmap
+
+Floats = npt.NDArray[np.floating]
+
+
+class Network(nn.Module):
+    """One network: leaky rectifiers between linear layers, one number out, zero at the start.
+
+    The last layer starts at zero, so training departs from the base model and early stopping shrinks towards it.
+    """
+
+    def __init__(self, inputs: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        sizes = [inputs, *hidden]
+        layers: list[nn.Module] = []
+        for width, following in zip(sizes[:-1], sizes[1:], strict=True):
+            layers += [nn.Linear(width, following), nn.LeakyReLU(0.05)]
+        last = nn.Linear(sizes[-1], 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(*layers, last)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(row, predictor) -> (row,)."""
+        return self.layers(x).squeeze(-1)  # type: ignore[no-any-return]
+
+
+def many(networks: int, inputs: int, hidden: Sequence[int], seed: int) -> dict[str, torch.Tensor]:
+    """Freshly drawn parameters of many networks, each with a leading axis over networks."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        drawn, _ = stack_module_state([Network(inputs, hidden) for _ in range(networks)])  # type: ignore[arg-type]
+    return {name: value.detach() for name, value in drawn.items()}
+
+
+def forward(parameters: dict[str, torch.Tensor], hidden: Sequence[int], x: torch.Tensor) -> torch.Tensor:
+    """Every network on its own rows: (network, row, predictor) -> (network, row)."""
+    inputs = x.shape[-1]
+    with torch.device("meta"):
+        shell = Network(inputs, hidden)
+    return vmap(lambda own, rows: functional_call(shell, own, (rows,)))(parameters, x)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLP:
+    """Trained networks of every fold and member."""
+
+    parameters: dict[str, Floats]
+    """By name, each (fold, member, ...)"""
+    hidden: tuple[int, ...]
+    """Widths of the hidden layers"""
+    scale: Floats
+    """(fold,) kg m-2 per unit of network output"""
+
+    def members(self, fold: int, scaled: Floats) -> Floats:
+        """Prediction of every member: (row, predictor) standardised -> (member, row) kg m-2."""
+        own = {name: torch.from_numpy(np.ascontiguousarray(value[fold])) for name, value in self.parameters.items()}
+        count = next(iter(own.values())).shape[0]
+        x = torch.from_numpy(np.asarray(scaled, np.float32))
+        with torch.no_grad():
+            out = forward(own, self.hidden, x.expand(count, *x.shape))
+        return out.numpy() * self.scale[fold]  # type: ignore[no-any-return]

@@ -1,0 +1,137 @@
+"""Stage 3, train: features -> model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from glacierscale import folds, provenance, schema
+from glacierscale.models import physics, scaling
+from glacierscale.models import rows as rows_module
+from glacierscale.models.bundle import Net, SMBModel, fold_weights
+from glacierscale.models.rows import Rows
+from glacierscale.store import Store
+from glacierscale.training import nets as training_nets
+from glacierscale.training.options import TrainOptions
+
+Floats = npt.NDArray[np.floating]
+
+
+def train(features: str | Path | Store, *, to: str | Path, options: TrainOptions | None = None) -> SMBModel:
+    """Train the models on every fold.
+
+    Parameters
+    ----------
+    features : str, Path or Store
+        A features store.
+    to : str or Path
+        Folder of the model.
+    options : TrainOptions
+        How.
+
+    Returns
+    -------
+    SMBModel
+        Also saved to `to`. A model made with the same options from the same features is loaded instead.
+
+    Raises
+    ------
+    StampMismatch
+        If the folder holds a model made otherwise.
+    ValueError
+        If there are too few observations for a fold.
+    """
+    options = options or TrainOptions()
+    store = Store.at(features, schema.FEATURES)
+    stamp = provenance.Stamp(
+        verb="train",
+        options=provenance.options_dict(options),
+        inputs={"features": provenance.Input(url=provenance.relative(store.url, to), fingerprint=store.fingerprint())},
+    )
+    if (Path(to) / "model.json").exists():
+        found = SMBModel.load(to)
+        stamp.refuse_unless_same(found.stamp.as_dict(), str(to))
+        return found
+    dataset = store.open()
+    names = options.predictors or rows_module.default_predictors([str(name) for name in dataset.predictor.values])
+    model = fit(rows_module.observed_rows(dataset, names), names, options, stamp)
+    model.save(to)
+    return model
+
+
+def fit(rows: Rows, predictors: tuple[str, ...], options: TrainOptions, stamp: provenance.Stamp) -> SMBModel:
+    """Train on observed rows; `train` without the stores."""
+    plan = folds.plan(
+        rows.unit_id,
+        rows.hydro_year,
+        rows.lon,
+        rows.lat,
+        options.hold_out,
+        block_years=options.block_years,
+        glacier_groups=options.glacier_groups,
+        buffer_km=options.buffer_km,
+    )
+    weight = 1 / rows.sigma**2
+    weight = weight / weight.mean()
+    weights = fold_weights(plan, weight)
+    scaler = scaling.fit(rows.design.predictors, weights > 0)
+    base = physics.fit(rows.design.snow, rows.design.degree_days, rows.observed, weights * options.base)
+    number = range(len(plan.folds))
+    left = np.stack([rows.observed - base.predict(f, rows.design.snow, rows.design.degree_days) for f in number])
+    scaled = np.stack([scaler.transform(f, rows.design.predictors) for f in number])
+
+    nets: dict[str, Net] = {}
+    residual: dict[str, Floats] = {}
+    for name in options.nets:
+        fit_net = {"lasso": training_nets.fit_lasso, "mlp": training_nets.fit_mlp}[name]
+        nets[name], out_of_bag = fit_net(
+            training_nets.Lesson(
+                scaled=scaled, left=left, weight=weight, year=rows.hydro_year, plan=plan, predictors=tuple(predictors)
+            ),
+            options,
+        )
+        residual[name] = _residual_std(left, out_of_bag)
+    model = SMBModel(
+        predictors=tuple(predictors),
+        plan=plan,
+        unit_id=rows.unit_id,
+        hydro_year=rows.hydro_year,
+        scaler=scaler,
+        base=base,
+        nets=nets,
+        residual_std=residual,
+        unseen_std=dict.fromkeys(nets, 0.0),
+        best=options.nets[0],
+        stamp=stamp,
+    )
+    return _judged(model, rows)
+
+
+def _residual_std(left: Floats, out_of_bag: Floats) -> Floats:
+    """Spread of what is left in rows that members did not learn from: (fold, row), (fold, member, row) -> (fold,)."""
+    counted = np.isfinite(out_of_bag)
+    told = counted.any(axis=1)
+    mean = np.where(counted, out_of_bag, 0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
+    square = np.where(told, (left - mean) ** 2, 0).sum(axis=1)
+    return np.sqrt(square / np.maximum(told.sum(axis=1), 1))
+
+
+def _judged(model: SMBModel, rows: Rows) -> SMBModel:
+    """The model with what its held-out rows say: the better net, and the spread for glaciers never observed."""
+    schemes = {fold.scheme for fold in model.plan.folds} - {folds.ALL}
+    error, unseen = {}, {}
+    for net in model.nets:
+        by_scheme = {scheme: model.held_out(rows.design, net, scheme) for scheme in schemes}
+        if by_scheme:
+            error[net] = np.mean([np.sqrt(np.mean((h.mean - rows.observed[h.row]) ** 2)) for h in by_scheme.values()])
+        unseen[net] = float(model.residual_std[net][0])
+        strict = next((s for s in ("lsygo", "spatial_blocks", "logo") if s in by_scheme), None)
+        if strict:
+            held = by_scheme[strict]
+            excess = np.mean((held.mean - rows.observed[held.row]) ** 2 - held.spread**2)
+            unseen[net] = float(np.sqrt(max(excess, unseen[net] ** 2)))
+    best = min(error, key=lambda net: error[net]) if error else next(iter(model.nets))
+    return replace(model, unseen_std=unseen, best=best)

@@ -1,0 +1,104 @@
+"""Train one kind of net on all folds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from glacierscale import compute
+from glacierscale.folds import FoldPlan
+from glacierscale.models.bundle import Net
+from glacierscale.training.options import TrainOptions
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What the nets of all folds learn from."""
+
+    scaled: Floats
+    """(fold, row, predictor) standardised with the fold's own numbers"""
+    left: Floats
+    """(fold, row) what the fold's base model leaves, kg m-2"""
+    weight: Floats
+    """(row,) mean 1"""
+    year: npt.NDArray[np.integer]
+    """(row,)"""
+    plan: FoldPlan
+    """Training rows of each fold"""
+    predictors: tuple[str, ...]
+    """Names"""
+
+
+def fit_lasso(lesson: Lesson, options: TrainOptions) -> tuple[Net, Floats]:
+    """Lasso of every fold and member, and its out-of-bag predictions (fold, member, row) in kg m-2."""
+    from glacierscale.models import lasso
+
+    pairs = lasso.interactions(lesson.predictors) if options.interactions else ()
+    folds, rows, width = lesson.scaled.shape
+    coefficient = np.zeros((folds, options.members, width + len(pairs)))
+    intercept = np.zeros((folds, options.members))
+    out_of_bag = np.full((folds, options.members, rows), np.nan)
+
+    def work(fold: int) -> None:
+        own = lesson.plan.folds[fold].train
+        coefficient[fold], intercept[fold], out_of_bag[fold][:, own] = lasso.fit(
+            lesson.scaled[fold, own],
+            lesson.left[fold, own],
+            lesson.weight[own],
+            lesson.year[own],
+            pairs,
+            members=options.members,
+            rng=np.random.default_rng([options.seed, fold]),
+        )
+
+    compute.map_threads(work, range(folds), label="train lasso, folds")
+    return lasso.Lasso(coefficient=coefficient, intercept=intercept, pairs=pairs), out_of_bag
+
+
+def fit_mlp(lesson: Lesson, options: TrainOptions) -> tuple[Net, Floats]:
+    """Perceptron of every fold and member, and its out-of-bag predictions (fold, member, row) in kg m-2."""
+    from glacierscale.models import mlp
+    from glacierscale.training import ensemble
+
+    training, validation = draw(lesson, options)
+    scale = np.array([lesson.left[f, fold.train].std() for f, fold in enumerate(lesson.plan.folds)])
+    parameters = ensemble.fit(
+        ensemble.Tables(
+            scaled=lesson.scaled,
+            target=lesson.left / scale[:, None],
+            weight=lesson.weight,
+            training=training,
+            validation=validation,
+        ),
+        ensemble.Fitting(
+            hidden=options.hidden,
+            epochs=options.epochs,
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            weight_decay=options.weight_decay,
+            patience=options.patience,
+            seed=options.seed,
+        ),
+    )
+    net = mlp.MLP(parameters=parameters, hidden=options.hidden, scale=scale)
+    predicted = np.stack([net.members(fold, lesson.scaled[fold]) for fold in range(len(scale))])
+    return net, np.where(validation, predicted, np.nan)
+
+
+def draw(lesson: Lesson, options: TrainOptions) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Rows each member learns from and stops by, whole years at a time: two masks (fold, member, row)."""
+    shape = (len(lesson.plan.folds), options.members, len(lesson.year))
+    training, validation = np.zeros(shape, bool), np.zeros(shape, bool)
+    for number, fold in enumerate(lesson.plan.folds):
+        rng = np.random.default_rng([options.seed, number])
+        years = np.unique(lesson.year[fold.train])
+        aside = max(1, round(options.validation_share * len(years)))
+        for member in range(options.members):
+            stop = np.isin(lesson.year[fold.train], rng.choice(years, aside, replace=False))
+            validation[number, member, fold.train[stop]] = True
+            training[number, member, fold.train[~stop]] = True
+    return training, validation
