@@ -1,0 +1,1 @@
+"""Pure functions that turn what publishers write into the names and units of `glacierscale.schema`."""

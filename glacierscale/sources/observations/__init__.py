@@ -1,0 +1,28 @@
+"""Published mass-balance observations -> one checked table in kg m-2, whatever was measured.
+
+Every reader returns a DataFrame with the columns of `glacierscale.schema.OBSERVATIONS`, in that order, and counts what
+it left out in ``attrs``.
+"""
+
+from glacierscale.sources.observations.geodetic import geodetic_from_dh, geodetic_norway, hugonnet_decades
+from glacierscale.sources.observations.glacierwide import alpgm_matrix, glacierscale, norway_glacier_wide
+from glacierscale.sources.observations.inventories import inventories
+from glacierscale.sources.observations.stakes import iceland_stakes, norway_stakes
+from glacierscale.sources.observations.table import DEFAULT_SIGMA_KG_M2, check_observations
+from glacierscale.sources.observations.wgms import wgms, wgms_profiles
+
+__all__ = [
+    "DEFAULT_SIGMA_KG_M2",
+    "alpgm_matrix",
+    "check_observations",
+    "geodetic_from_dh",
+    "geodetic_norway",
+    "glacierscale",
+    "hugonnet_decades",
+    "iceland_stakes",
+    "inventories",
+    "norway_glacier_wide",
+    "norway_stakes",
+    "wgms",
+    "wgms_profiles",
+]

@@ -1,0 +1,189 @@
+"""Published rasters -> surface elevation and ice thickness on one north-up grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from glacierscale.schema import CUBE
+
+NODATA = (-9999.0, -32768.0, -99999.0)
+"""Numbers taken as "no value" even where the raster does not tag them; no land surface or ice lies there."""
+
+ELEVATION_LIMITS_M = (-500.0, 9000.0)
+"""Below the Dead Sea shore (-430 m) and above Mount Everest (8849 m): not an elevation in metres."""
+
+
+def normalize_dem(raster: xr.DataArray) -> xr.DataArray:
+    """Bring a digital elevation model to the cube's form.
+
+    Parameters
+    ----------
+    raster : xarray.DataArray
+        (y, x) or (band=1, y, x) m, with a CRS that rioxarray finds; dask-backed input stays lazy and is streamed once
+        for the checks.
+
+    Returns
+    -------
+    xarray.DataArray
+        ``elevation`` (y, x) float32 m, NaN for no value: the tagged nodata, and `NODATA` whether tagged or not (0 only
+        if tagged). Rows run north to south (y descending) and columns west to east, as in a GeoTIFF.
+        ``attrs["crs_wkt"]`` holds the CRS.
+
+    Raises
+    ------
+    ValueError
+        For a missing CRS, uneven spacing, values that are no elevations, or no value at all.
+    """
+    what = str(raster.name or "the elevation raster")
+    plane = _plane(raster, what)
+    values = _masked(plane)
+    found = xr.Dataset({"low": values.min(), "high": values.max(), "count": values.count()}).compute()
+    if int(found["count"]) == 0:
+        raise ValueError(f"{what} holds no value at all, only nodata; check the file and its nodata tag.")
+    low, high = ELEVATION_LIMITS_M
+    if float(found["low"]) < low or float(found["high"]) > high:
+        raise ValueError(
+            f"{what} runs from {float(found['low']):g} to {float(found['high']):g}; expected elevations in metres "
+            f"between {low:g} and {high:g}. Suspect an untagged nodata value or the unit (feet, decimetres)."
+        )
+    elevation = _north_up(values).rename("elevation")
+    elevation.attrs = {
+        "units": CUBE.variables["elevation"].units,
+        "long_name": CUBE.variables["elevation"].long_name,
+        "crs_wkt": plane.rio.crs.to_wkt(),
+    }
+    return elevation
+
+
+def onto_grid(
+    rasters: Sequence[xr.DataArray],
+    template: xr.DataArray,
+    *,
+    crs: str | None = None,
+    how: str = "average",
+    lowest_m: float = -1.0,
+    highest_m: float | None = None,
+) -> xr.DataArray:
+    """Mosaic ice-thickness rasters onto the elevation grid.
+
+    Parameters
+    ----------
+    rasters : sequence of xarray.DataArray
+        (y, x) or (band=1, y, x) m of ice, 0 where there is none, in any CRS and resolution.
+    template : xarray.DataArray
+        (y, x), as `normalize_dem` returns it.
+    crs : str, optional
+        CRS of rasters that carry none (``"EPSG:32632"``); a tag in the file has precedence.
+    how : str
+        Resampling, a name of ``rasterio.enums.Resampling``; ``"average"`` keeps volume when cells get coarser.
+    lowest_m, highest_m : float
+        Values below the first or above the second are discarded; what remains negative is noise around 0 and becomes 0.
+
+    Returns
+    -------
+    xarray.DataArray
+        ``thickness`` (y, x) float32 m on the template's cells; the largest value where rasters overlap (one says 0
+        where its neighbour has ice), NaN where no raster says anything. ``attrs["discarded"]`` counts discarded cells.
+
+    Raises
+    ------
+    ValueError
+        Where a raster has no CRS and none is given, none touches the grid, or the resampling is unknown.
+    """
+    from rasterio.enums import Resampling
+
+    if how not in Resampling.__members__:
+        raise ValueError(f"unknown resampling {how!r}; expected one of {', '.join(Resampling.__members__)}.")
+    grid = _plane(template, "the template")
+    out = np.full((grid.sizes["y"], grid.sizes["x"]), np.nan, np.float32)
+    discarded, touched = 0, False
+    for number, raster in enumerate(rasters):
+        plane = _plane(raster, str(raster.name or f"thickness raster {number}"), crs)
+        values = _masked(plane)
+        wrong = (values < lowest_m) | (values > (np.inf if highest_m is None else highest_m))
+        discarded += int(wrong.sum())
+        values = values.where(~wrong).clip(min=0.0)
+        window = _window(values, grid)
+        if window is not None:
+            touched = True
+            target = grid.isel(y=window[0], x=window[1])
+            moved = values.rio.write_nodata(np.nan).rio.reproject_match(target, resampling=Resampling[how])
+            out[window] = np.fmax(out[window], moved.values.astype(np.float32))
+    if rasters and not touched:
+        raise ValueError(
+            f"none of the {len(rasters)} thickness rasters touches the grid; check their CRS and the region."
+        )
+    variable = CUBE.variables["thickness"]
+    attrs = {"units": variable.units, "long_name": variable.long_name, "discarded": discarded}
+    coords = {"y": grid["y"].values, "x": grid["x"].values}
+    return xr.DataArray(out, dims=("y", "x"), coords=coords, attrs=attrs, name="thickness")
+
+
+def _plane(raster: xr.DataArray, what: str, crs: str | None = None) -> xr.DataArray:
+    """Two-dimensional raster with evenly spaced axes, its CRS readable through ``.rio``."""
+    import rioxarray  # noqa: F401 - registers the accessor
+
+    if "band" in raster.dims:
+        if raster.sizes["band"] != 1:
+            raise ValueError(f"{what} has {raster.sizes['band']} bands; expected one. Select a band in the catalogue.")
+        raster = raster.isel(band=0, drop=True)
+    if set(raster.dims) != {"y", "x"} or not {"y", "x"} <= set(raster.coords):
+        raise ValueError(f"{what} has dimensions {tuple(raster.dims)}; expected y and x with coordinates.")
+    for axis in ("y", "x"):
+        steps = np.diff(raster[axis].values)
+        if len(steps) == 0 or not np.allclose(steps, steps.mean(), rtol=1e-3, atol=0):
+            raise ValueError(
+                f"{what} is not evenly spaced along {axis} (steps {steps.min(initial=np.inf):g} to "
+                f"{steps.max(initial=-np.inf):g}); expected a regular grid of at least 2 cells. Resample it first."
+            )
+    raster = raster.transpose("y", "x")
+    if raster.rio.crs is None and raster.attrs.get("crs_wkt"):
+        raster = raster.rio.write_crs(raster.attrs["crs_wkt"])
+    if raster.rio.crs is None and crs is not None:
+        raster = raster.rio.write_crs(crs)
+    if raster.rio.crs is None:
+        raise ValueError(
+            f"{what} has no CRS; expected one that states what x and y are. Write it into the file (gdal_edit -a_srs), "
+            "or name it in the catalogue: crs='EPSG:32632'."
+        )
+    return raster
+
+
+def _masked(plane: xr.DataArray) -> xr.DataArray:
+    """Values as float32 with NaN for no value; an undecoded scale and offset is applied."""
+    tag: Any = plane.rio.nodata
+    values = plane.astype(np.float64)
+    missing = ~np.isfinite(values) | values.isin(NODATA) | (np.abs(values) > 1e30)
+    if tag is not None and not np.isnan(tag):
+        missing = missing | (values == float(tag))
+    scale, offset = float(plane.attrs.get("scale_factor", 1.0)), float(plane.attrs.get("add_offset", 0.0))
+    return (values.where(~missing) * scale + offset).astype(np.float32)
+
+
+def _north_up(values: xr.DataArray) -> xr.DataArray:
+    if values["y"].values[0] < values["y"].values[-1]:
+        values = values.isel(y=slice(None, None, -1))
+    if values["x"].values[0] > values["x"].values[-1]:
+        values = values.isel(x=slice(None, None, -1))
+    return values.drop_vars([name for name in values.coords if name not in ("x", "y")])
+
+
+def _window(raster: xr.DataArray, grid: xr.DataArray) -> tuple[slice, slice] | None:
+    """Rows and columns of the grid that the raster may touch, so that only they are resampled."""
+    from rasterio.warp import transform_bounds
+
+    west, south, east, north = transform_bounds(raster.rio.crs, grid.rio.crs, *raster.rio.bounds())
+    slices = []
+    for axis, low, high in (("y", south, north), ("x", west, east)):
+        cells = grid[axis].values
+        step = abs(float(cells[1] - cells[0]))
+        inside = np.flatnonzero((cells >= low - step) & (cells <= high + step))
+        if not len(inside):
+            return None
+        first = min(int(inside[0]), len(cells) - 2)
+        slices.append(slice(first, max(int(inside[-1]) + 1, first + 2)))
+    return slices[0], slices[1]
