@@ -26,6 +26,9 @@ REFERENCES = (
 )
 
 
+_STAMP_KEY = b"glacierscale_stamp"
+
+
 class StampMismatch(ValueError):
     """An output exists that was made from other inputs or with other options."""
 
@@ -124,6 +127,26 @@ def file_digest(path: Path) -> str:
         return digest("\n".join(parts))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_table(table: Any, path: Path, stamp: Stamp) -> None:
+    """Write a pandas table as Parquet with its stamp in the file's metadata, whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    metadata = {**(arrow.schema.metadata or {}), _STAMP_KEY: json.dumps(stamp.as_dict(), sort_keys=True).encode()}
+    fresh = path.with_name(path.name + ".new")
+    pq.write_table(arrow.replace_schema_metadata(metadata), fresh)
+    fresh.replace(path)
+
+
+def refuse_other_table(path: Path, stamp: Stamp) -> None:
+    """Raise `StampMismatch` if a Parquet file was made otherwise."""
+    import pyarrow.parquet as pq
+
+    found = (pq.read_schema(path).metadata or {}).get(_STAMP_KEY, b"{}")
+    stamp.refuse_unless_same(json.loads(found), str(path))
 
 
 def relative(url: str | Path, to: str | Path) -> str:

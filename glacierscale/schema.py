@@ -99,7 +99,7 @@ CUBE = Schema(
         "vertex_lon": Variable(dims=("vertex",), units="degrees_east", dtype="float64", long_name="longitude"),
         "vertex_lat": Variable(dims=("vertex",), units="degrees_north", dtype="float64", long_name="latitude"),
         "vertex_ring": Variable(
-            dims=("vertex",), units="", dtype="int32", long_name="ring inside the outline; holes and parts by the even-odd rule"
+            dims=("vertex",), units="", dtype="int32", long_name="ring inside the outline; shells counter-clockwise, holes clockwise"
         ),
         "inventory_year": Variable(
             dims=("inventory",), units="", dtype="int32", long_name="year of a dated inventory"

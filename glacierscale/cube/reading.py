@@ -85,11 +85,9 @@ def read(chosen: dict[str, list[Entry]], region: Region, options: IngestOptions)
     terrain_entry = chosen["terrain"][0]
     elevation = named(terrain_entry, terrain.normalize_dem, terrain_entry.open())
     wkt = elevation.attrs["crs_wkt"]
-    projected = shapes.to_crs(wkt)
-    named(
-        shapes_entry, outlines.check_on_grid, projected, grid_bounds(elevation.x.values, elevation.y.values), "the terrain"
-    )
-    elevation = crop(elevation, projected.total_bounds)
+    bounds = grid_bounds(elevation.x.values, elevation.y.values)
+    named(shapes_entry, outlines.check_on_grid, shapes, bounds, "the terrain", crs=wkt)
+    elevation = crop(elevation, shapes.to_crs(wkt).total_bounds)
 
     climate_entry = chosen["climate"][0]
     fields = named(

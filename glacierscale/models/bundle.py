@@ -158,6 +158,8 @@ class SMBModel:
         arrays: dict[str, npt.NDArray[Any]] = {
             "scaler.mean": self.scaler.mean,
             "scaler.std": self.scaler.std,
+            "scaler.low": self.scaler.low,
+            "scaler.high": self.scaler.high,
             "base.precip_factor": self.base.precip_factor,
             "base.degree_day_factor": self.base.degree_day_factor,
             "base.bias": self.base.bias,
@@ -219,7 +221,7 @@ class SMBModel:
             plan=FoldPlan(folds=folds),
             unit_id=np.array(about["unit_id"]),
             hydro_year=a["row.hydro_year"],
-            scaler=Scaler(mean=a["scaler.mean"], std=a["scaler.std"]),
+            scaler=Scaler(**{name: a[f"scaler.{name}"] for name in ("mean", "std", "low", "high")}),
             base=TemperatureIndex(
                 precip_factor=a["base.precip_factor"],
                 degree_day_factor=a["base.degree_day_factor"],

@@ -11,6 +11,7 @@ import xarray as xr
 
 from glacierscale.features.climate import band_balance_terms
 from glacierscale.models.physics import BIASES_K
+from glacierscale.region import WINTER_MONTHS
 from glacierscale.schema import text
 
 Floats = npt.NDArray[np.floating]
@@ -52,6 +53,8 @@ class Rows:
     """(row,) degrees"""
     lat: Floats
     """(row,) degrees"""
+    ols_terms: Floats
+    """(row, 2) degree days at the mean elevation, K day, and winter precipitation, kg m-2"""
     design: Design
     """Predictors of the same rows"""
 
@@ -145,10 +148,13 @@ def observed_rows(features: xr.Dataset, predictors: Sequence[str], kind: str = "
         np.add.at(total, number, share.reshape(-1, *[1] * (values.ndim - 1)) * values)
         return total
 
-    designs = []
+    designs, terms = [], []
+    cpdd = list(features.predictor.values).index("cpdd")
     for start in range(0, len(outlines), _AT_ONCE):
         some = features.isel(glacier=outlines[start : start + _AT_ONCE]).load()
         designs.append(design_of(some, predictors))
+        winter = some.precip.values[..., :WINTER_MONTHS].sum(axis=-1)
+        terms.append(np.stack([some.predictors.values[..., cpdd], winter], axis=-1).reshape(-1, 2))
     at = of_row * len(years) + np.searchsorted(years, year)
 
     def rows_of(parts: list[Floats]) -> Floats:
@@ -162,6 +168,7 @@ def observed_rows(features: xr.Dataset, predictors: Sequence[str], kind: str = "
         sigma=features.obs_sigma.values[wanted].astype(float),
         lon=averaged(features.lon.values[outlines])[of_row],
         lat=averaged(features.lat.values[outlines])[of_row],
+        ols_terms=rows_of(terms),
         design=Design(
             predictors=rows_of([d.predictors for d in designs]),
             snow=rows_of([d.snow for d in designs]),

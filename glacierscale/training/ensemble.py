@@ -6,6 +6,7 @@ element by element, takes the very steps that separate trainings would take.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ def fit(tables: Tables, fitting: Fitting, *, accelerator: str = "auto", progress
     dict
         Parameters by name, each (fold, member, ...): those of the epoch with the least validation loss of each network.
     """
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # what hardware there is, and advertisements
     task = EnsembleTask(tables, fitting)
     with warnings.catch_warnings():
         # The loader yields step numbers and the task moves no data, so worker processes would only cost time; and a
@@ -100,9 +102,6 @@ class _Steps(IterableDataset[int]):
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(self.steps))
-
-    def __len__(self) -> int:
-        return self.steps
 
 
 class EnsembleTask(pl.LightningModule):

@@ -77,7 +77,8 @@ def fit(rows: Rows, predictors: tuple[str, ...], options: TrainOptions, stamp: p
     weight = 1 / rows.sigma**2
     weight = weight / weight.mean()
     weights = fold_weights(plan, weight)
-    scaler = scaling.fit(rows.design.predictors, weights > 0)
+    bounded = np.isin(predictors, rows_module.TOPOGRAPHY)
+    scaler = scaling.fit(rows.design.predictors, weights > 0, bounded)
     base = physics.fit(rows.design.snow, rows.design.degree_days, rows.observed, weights * options.base)
     number = range(len(plan.folds))
     left = np.stack([rows.observed - base.predict(f, rows.design.snow, rows.design.degree_days) for f in number])
