@@ -1,1 +1,104 @@
-"""Distributed, cloud-native reconstruction and projection of glaciers."""
+"""Distributed, cloud-native reconstruction and projection of glaciers.
+
+The pipeline, one verb per stage, each reading stores and filling one::
+
+    catalogue --ingest--> cube --featurize--> features --train--> model --reconstruct--> surface mass balance
+                                                             \\--evaluate--> scores --report--> page
+
+    import glacierscale as gs
+
+    alps = gs.Region("oetztal", years=gs.HydroYears(1953, 2014))
+    cube = gs.ingest("catalogs/oetztal.yaml", alps, to="out/cube.zarr", options=gs.IngestOptions(climate="histalp"))
+    features = gs.featurize(cube, to="out/features.zarr")
+    model = gs.train(features, to="out/model")
+    scores = gs.evaluate(model, features, to="out")
+    smb = gs.reconstruct(model, features, to="out/smb.zarr")
+    gs.report(smb, scores="out", cube=cube, to="out/report.html")
+
+Importing this package is light; each verb loads its libraries when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glacierscale.catalog import open_catalog
+    from glacierscale.cube import IngestOptions, ingest
+    from glacierscale.evaluation import EvaluateOptions, evaluate
+    from glacierscale.features.options import FeaturizeOptions
+    from glacierscale.features.tensors import featurize
+    from glacierscale.models.bundle import SMBModel
+    from glacierscale.pipeline import demo, run, verify
+    from glacierscale.reconstruction import ReconstructOptions, reconstruct
+    from glacierscale.region import HydroYears, Region
+    from glacierscale.report import ReportOptions, report
+    from glacierscale.store import Block, Store
+    from glacierscale.synthetic import SyntheticOptions
+    from glacierscale.training.loop import train
+    from glacierscale.training.options import TrainOptions
+
+_HOME = {
+    "Block": "store",
+    "EvaluateOptions": "evaluation",
+    "FeaturizeOptions": "features.options",
+    "HydroYears": "region",
+    "IngestOptions": "cube",
+    "ReconstructOptions": "reconstruction",
+    "Region": "region",
+    "ReportOptions": "report",
+    "SMBModel": "models.bundle",
+    "Store": "store",
+    "SyntheticOptions": "synthetic",
+    "TrainOptions": "training.options",
+    "demo": "pipeline",
+    "evaluate": "evaluation",
+    "featurize": "features.tensors",
+    "ingest": "cube",
+    "open_catalog": "catalog",
+    "reconstruct": "reconstruction",
+    "report": "report",
+    "run": "pipeline",
+    "train": "training.loop",
+    "verify": "pipeline",
+}
+
+__all__ = [
+    "Block",
+    "EvaluateOptions",
+    "FeaturizeOptions",
+    "HydroYears",
+    "IngestOptions",
+    "ReconstructOptions",
+    "Region",
+    "ReportOptions",
+    "SMBModel",
+    "Store",
+    "SyntheticOptions",
+    "TrainOptions",
+    "demo",
+    "evaluate",
+    "featurize",
+    "ingest",
+    "open_catalog",
+    "reconstruct",
+    "report",
+    "run",
+    "train",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"glacierscale.{_HOME[name]}"), name)
+    if name == "__version__":
+        from glacierscale.provenance import version
+
+        return version()
+    raise AttributeError(f"module 'glacierscale' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

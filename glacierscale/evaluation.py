@@ -41,7 +41,7 @@ class EvaluateOptions:
 
 
 def evaluate(
-    model: SMBModel | str | Path, features: str | Path | Store, *, to: str | Path, options: EvaluateOptions | None = None
+    model: SMBModel | str | Path, features: str | Path | Store, *, to: str | Path, options: EvaluateOptions = EvaluateOptions()
 ) -> Scores:
     """Score held-out predictions of every scheme and model.
 
@@ -72,7 +72,6 @@ def evaluate(
     """
     import pandas as pd
 
-    options = options or EvaluateOptions()
     model = model if isinstance(model, SMBModel) else SMBModel.load(model)
     store = Store.at(features, schema.FEATURES)
     stamp = provenance.Stamp(

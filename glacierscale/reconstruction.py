@@ -26,7 +26,7 @@ def reconstruct(
     features: str | Path | Store,
     *,
     to: str | Path,
-    options: ReconstructOptions | None = None,
+    options: ReconstructOptions = ReconstructOptions(),
 ) -> Store:
     """Predict every glacier in every year by the members that were trained on all rows.
 
@@ -47,7 +47,6 @@ def reconstruct(
         The reconstruction: ``smb``, ``smb_std`` and ``smb_member`` in kg m-2 per hydrological year. Blocks that exist
         are kept.
     """
-    options = options or ReconstructOptions()
     place = "model" if isinstance(model, SMBModel) else provenance.relative(model, to)
     model = model if isinstance(model, SMBModel) else SMBModel.load(model)
     net = options.net or model.best

@@ -13,7 +13,7 @@ __all__ = ["IngestOptions", "ingest"]
 
 
 def ingest(
-    catalog: str | Path, region: Region, *, to: str | Path, options: IngestOptions | None = None
+    catalog: str | Path, region: Region, *, to: str | Path, options: IngestOptions = IngestOptions()
 ) -> Store:
     """Read a catalogue into a GlacierCube.
 
@@ -43,7 +43,6 @@ def ingest(
     from glacierscale.catalog import open_catalog
     from glacierscale.cube import reading, writing
 
-    options = options or IngestOptions()
     opened = open_catalog(catalog, **({"data": options.data} if options.data else {}))
     chosen = reading.choose(opened, options)
     stamp = provenance.Stamp(
@@ -56,6 +55,11 @@ def ingest(
             entry.name: provenance.Input(url=entry.name, fingerprint=entry.fingerprint())
             for entries in chosen.values()
             for entry in entries
+        }
+        | {
+            # Where to find them again; what they hold is fingerprinted above.
+            "catalog": provenance.Input(url=provenance.relative(catalog, to), fingerprint=""),
+            "data": provenance.Input(url=provenance.relative(options.data, to) if options.data else "", fingerprint=""),
         },
     )
     store = Store(str(to), schema.CUBE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import xarray as xr
 
 from glacierscale import compute, provenance, schema
 from glacierscale.features import climate, terrain, zonal
+from glacierscale.features.options import FeaturizeOptions
 from glacierscale.region import MONTHS
 from glacierscale.store import Block, Store
 
@@ -33,35 +33,7 @@ PREDICTORS = _CLIMATE | {f"{name}_anomaly": unit for name, unit in _CLIMATE.item
 """Unit of every predictor by name, in stored order (Bolibar et al. 2020)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FeaturizeOptions:
-    """How predictors are computed."""
-
-    degree_day_sigma_k: float = 5.0
-    """Standard deviation of daily temperature within a month, K (Calov & Greve 2005)."""
-    precip_factor: float = 1.0
-    """Factor on the climate's precipitation."""
-    precip_gradient_per_km: float = 0.0
-    """Relative increase of precipitation per km of height above the climate's cells."""
-    lapse_rate_k_km: float | None = None
-    """Temperature lapse rate, K km-1 (negative); None estimates it from the climate's own cells."""
-    reference_years: tuple[int, int] | None = None
-    """First and last hydrological year of the reference that anomalies refer to; None takes all years."""
-    bands: int = 20
-    """Elevation bands of each glacier."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.degree_day_sigma_k < 20:
-            raise ValueError(f"degree_day_sigma_k is {self.degree_day_sigma_k}; expected between 0 and 20 K.")
-        if self.precip_factor <= 0:
-            raise ValueError(f"precip_factor is {self.precip_factor}; expected above 0.")
-        if self.lapse_rate_k_km is not None and not -15 <= self.lapse_rate_k_km <= 0:
-            raise ValueError(f"lapse_rate_k_km is {self.lapse_rate_k_km}; expected -15 to 0 K km-1.")
-        if self.bands < 1:
-            raise ValueError(f"bands is {self.bands}; expected at least 1.")
-
-
-def featurize(cube: str | Path | Store, *, to: str | Path, options: FeaturizeOptions | None = None) -> Store:
+def featurize(cube: str | Path | Store, *, to: str | Path, options: FeaturizeOptions = FeaturizeOptions()) -> Store:
     """Compute the predictors of every glacier and hydrological year.
 
     Parameters
@@ -83,7 +55,6 @@ def featurize(cube: str | Path | Store, *, to: str | Path, options: FeaturizeOpt
     ValueError
         If a glacier has no terrain or no climate, or the reference years lie outside the cube's.
     """
-    options = options or FeaturizeOptions()
     source = Store.at(cube, schema.CUBE)
     stamp = provenance.Stamp(
         verb="featurize",

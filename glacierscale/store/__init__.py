@@ -89,17 +89,17 @@ class Store:
         StoreError
             If there is no glacierscale store, or it is of another kind than `wanted`.
         """
-        from glacierscale.store.objects import StoreError
+        from glacierscale.store.objects import NoStoreError
 
         if isinstance(place, Store):
             found = place
         else:
             kind = cls(str(place), schema.CUBE)._layout()[0].get("glacierscale_schema", "")
             if kind not in schema.SCHEMAS:
-                raise StoreError(f"{place} is not a glacierscale store; expected one of {sorted(schema.SCHEMAS)}.")
+                raise NoStoreError(f"{place} is not a glacierscale store; expected one of {sorted(schema.SCHEMAS)}.")
             found = cls(str(place), schema.SCHEMAS[kind])
         if wanted is not None and found.schema.name != wanted.name:
-            raise StoreError(f"{found.url} is a {found.schema.name} store; expected a {wanted.name} store.")
+            raise NoStoreError(f"{found.url} is a {found.schema.name} store; expected a {wanted.name} store.")
         return found
 
     # Writing
@@ -153,7 +153,7 @@ class Store:
             # Killed while it was declared, or somebody else's folder: only the root tells.
             attributes, _ = layout.read_layout(place)
             if "glacierscale_stamp" not in attributes and place.get(".blocks/declaring") is None:
-                raise objects.StoreError(f"{self.url} holds something that is no glacierscale store; write elsewhere.")
+                raise objects.NoStoreError(f"{self.url} holds something that is no glacierscale store; write elsewhere.")
         place.put(".blocks/declaring", b"")
         lengths = {**{str(name): length for name, length in static.sizes.items()}, **sizes}
         attributes = {

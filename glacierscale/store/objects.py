@@ -22,6 +22,10 @@ class StoreError(RuntimeError):
     """A store is absent, unfinished, damaged or cannot be written."""
 
 
+class NoStoreError(StoreError, ValueError):
+    """What was named is no store, or one of another kind."""
+
+
 class Objects:
     """Objects below one folder or URL."""
 
@@ -31,7 +35,7 @@ class Objects:
             self.handle = from_url(url) if "://" in url else LocalStore(Path(url).absolute(), mkdir=create)
         except Exception as error:  # obstore raises its own family and OSError, by backend
             if not create and not Path(url).exists() and "://" not in url:
-                raise StoreError(f"{url} is not a glacierscale store: there is no such folder.") from error
+                raise NoStoreError(f"{url} is not a glacierscale store: there is no such folder.") from error
             doing = "written" if create else "opened"
             raise StoreError(f"{url} cannot be {doing}: {error}. Check that the place exists and its rights.") from error
 

@@ -20,7 +20,7 @@ from glacierscale.training.options import TrainOptions
 Floats = npt.NDArray[np.floating]
 
 
-def train(features: str | Path | Store, *, to: str | Path, options: TrainOptions | None = None) -> SMBModel:
+def train(features: str | Path | Store, *, to: str | Path, options: TrainOptions = TrainOptions()) -> SMBModel:
     """Train the models on every fold.
 
     Parameters
@@ -44,7 +44,6 @@ def train(features: str | Path | Store, *, to: str | Path, options: TrainOptions
     ValueError
         If there are too few observations for a fold.
     """
-    options = options or TrainOptions()
     store = Store.at(features, schema.FEATURES)
     stamp = provenance.Stamp(
         verb="train",

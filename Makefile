@@ -1,0 +1,41 @@
+# `make demo`: an environment, the embedded region, a report.  `make test`: the same environment, then all tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= demo
+# Wheels in PIP_FIND_LINKS (for example a CPU build of torch) are found by uv as by pip.
+INSTALL := UV_FIND_LINKS="$${PIP_FIND_LINKS:-}" $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/.installed
+	$(BIN)/glacierscale demo --to $(OUT)
+	@echo "The report is at $(OUT)/report.html"
+
+test: demo $(VENV)/.tested
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: $(VENV)/.tested
+	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+$(VENV)/bin/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+
+$(VENV)/.installed: $(VENV)/bin/uv pyproject.toml constraints.txt
+	$(INSTALL) -e .
+	touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(INSTALL) -e ".[test]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(INSTALL) -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(OUT)

@@ -1,0 +1,238 @@
+"""All stages in a row: a run file, the embedded demonstration, and the repair of damaged stores."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from glacierscale.cube import IngestOptions, ingest
+from glacierscale.evaluation import EvaluateOptions, evaluate
+from glacierscale.features.options import FeaturizeOptions
+from glacierscale.features.tensors import featurize
+from glacierscale.reconstruction import ReconstructOptions, reconstruct
+from glacierscale.region import HydroYears, Region
+from glacierscale.report import ReportOptions, report
+from glacierscale.store import Damage, Store
+from glacierscale.synthetic import SyntheticOptions
+from glacierscale.training.loop import train
+from glacierscale.training.options import TrainOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """Content of a run file: every stage's options, by the name of its verb."""
+
+    catalog: str
+    """Catalogue, relative to the run file."""
+    region: Region
+    """Which glaciers and years."""
+    ingest: IngestOptions = field(default_factory=IngestOptions)
+    """Options of ingest."""
+    featurize: FeaturizeOptions = field(default_factory=FeaturizeOptions)
+    """Options of featurize."""
+    train: TrainOptions = field(default_factory=TrainOptions)
+    """Options of train."""
+    evaluate: EvaluateOptions = field(default_factory=EvaluateOptions)
+    """Options of evaluate."""
+    reconstruct: ReconstructOptions = field(default_factory=ReconstructOptions)
+    """Options of reconstruct."""
+    report: ReportOptions = field(default_factory=ReportOptions)
+    """Options of report."""
+
+
+def run(file: str | Path, *, to: str | Path, data: str = "") -> Path:
+    """Run every stage of a run file; what exists already is kept, so running again continues.
+
+    Parameters
+    ----------
+    file : str or Path
+        A run file (YAML), see ``deploy/runs``.
+    to : str or Path
+        Folder for cube.zarr, features.zarr, model, predictions.parquet, scores.parquet, smb.zarr, report.html and
+        catalog.yaml, a catalogue of them all.
+    data : str
+        Folder with the catalogue's files; empty takes what the catalogue says by default.
+
+    Returns
+    -------
+    Path
+        The report.
+
+    Raises
+    ------
+    ValueError
+        If the run file is wrong; each stage raises its own errors.
+    """
+    plan = read_plan(file)
+    return run_plan(plan, to=to, data=data, catalog=Path(file).parent / plan.catalog)
+
+
+def read_plan(file: str | Path) -> RunPlan:
+    """Read and check a run file.
+
+    Raises
+    ------
+    ValueError
+        Naming the file and the fault.
+    """
+    import jsonargparse
+    import yaml
+
+    path = Path(file)
+    if not path.is_file():
+        raise FileNotFoundError(f"no run file at {path}; examples lie in deploy/runs.")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds {type(content).__name__}, expected a mapping with catalog and region.")
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(RunPlan, "plan")
+    try:
+        return parser.instantiate_classes(parser.parse_object({"plan": content})).plan  # type: ignore[no-any-return]
+    except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def run_plan(plan: RunPlan, *, to: str | Path, data: str, catalog: Path) -> Path:
+    """Run every stage of a plan; see `run`."""
+    out = Path(to)
+    out.mkdir(parents=True, exist_ok=True)
+    cube, features, smb, page = (out / name for name in ("cube.zarr", "features.zarr", "smb.zarr", "report.html"))
+    reading = replace(plan.ingest, data=data or plan.ingest.data)
+    stages: list[tuple[str, Path, Callable[[], Any]]] = [
+        ("ingest", cube, lambda: ingest(catalog, plan.region, to=cube, options=reading)),
+        ("featurize", features, lambda: featurize(cube, to=features, options=plan.featurize)),
+        ("train", out / "model", lambda: train(features, to=out / "model", options=plan.train)),
+        ("evaluate", out / "scores.parquet", lambda: evaluate(out / "model", features, to=out, options=plan.evaluate)),
+        ("reconstruct", smb, lambda: reconstruct(out / "model", features, to=smb, options=plan.reconstruct)),
+        ("report", page, lambda: report(smb, scores=out, cube=cube, to=page, options=plan.report)),
+    ]
+    for verb, made, work in stages:
+        before, start = _state(made), time.perf_counter()
+        work()
+        took = time.perf_counter() - start
+        said = "is already there, nothing to do" if _state(made) == before else f"written in {took:.1f} s"
+        print(f"{verb:<12}{made} {said}", file=sys.stderr, flush=True)
+    _write_catalog(out, plan.region)
+    return page
+
+
+def demo(*, to: str | Path, options: SyntheticOptions = SyntheticOptions()) -> Path:
+    """Run the whole pipeline on the embedded region, a small mountain range whose true mass balance is known.
+
+    Parameters
+    ----------
+    to : str or Path
+        Folder; the raw files of the region are written to its folder ``raw``.
+    options : SyntheticOptions
+        The region.
+
+    Returns
+    -------
+    Path
+        The report.
+    """
+    from glacierscale.demo import write_raw
+
+    raw = Path(to) / "raw"
+    write_raw(options, raw)
+    file = shipped("deploy/runs/demo.yaml")
+    plan = read_plan(file)
+    years = replace(plan.region.years, first=options.first_year, last=options.last_year)
+    plan = replace(plan, region=replace(plan.region, years=years))
+    return run_plan(plan, to=to, data=str(raw), catalog=file.parent / plan.catalog)
+
+
+def shipped(name: str) -> Path:
+    """A file that comes with the package, in a source tree or installed."""
+    package = Path(__file__).parent
+    for root in (package / "_shipped", package.parent):
+        if (root / name).exists():
+            return root / name
+    raise FileNotFoundError(f"{name} does not come with this installation of glacierscale; install it again.")
+
+
+def verify(store: str | Path | Store, *, repair: bool = False) -> list[Damage]:
+    """Check every object of a store against its checksums.
+
+    Parameters
+    ----------
+    store : str, Path or Store
+        A cube, features or reconstruction.
+    repair : bool
+        Compute damaged and missing blocks again, from the inputs and with the options that the store names.
+
+    Returns
+    -------
+    list of Damage
+        What was found; after a repair, what is left.
+
+    Raises
+    ------
+    StampMismatch
+        If the inputs have changed since, so that a repair would mix two versions.
+    """
+    bound = Store.at(store)
+    damages = bound.verify()
+    if not damages or not repair:
+        return damages
+    stamp = bound.stamp
+    bound.forget(damages)
+    inputs = {name: _found_from(bound.url, entry.url) for name, entry in stamp.inputs.items()}
+    options = {name: tuple(v) if isinstance(v, list) else v for name, v in stamp.options.items()}
+    if stamp.verb == "ingest":
+        region = options.pop("region")
+        years = HydroYears(**region.pop("years"))
+        bounds = tuple(region.pop("bounds") or ()) or None
+        region = Region(**region, years=years, bounds=bounds)
+        ingest(inputs["catalog"], region, to=bound.url, options=IngestOptions(data=inputs["data"], **options))
+    elif stamp.verb == "featurize":
+        featurize(inputs["cube"], to=bound.url, options=FeaturizeOptions(**options))
+    else:
+        reconstruct(inputs["model"], inputs["features"], to=bound.url, options=ReconstructOptions(**options))
+    return bound.verify()
+
+
+def _found_from(url: str, relative: str) -> str:
+    """An input's place from how it was written into a stamp."""
+    return relative if not relative or "://" in relative or "://" in url else str((Path(url) / relative).resolve())
+
+
+def _state(made: Path) -> tuple[int, ...]:
+    """Something that changes when an output is written."""
+    if made.is_file():
+        return (made.stat().st_mtime_ns,)
+    return tuple(sorted(p.stat().st_mtime_ns for p in made.rglob("*") if p.is_file())) if made.exists() else ()
+
+
+def _write_catalog(out: Path, region: Region) -> None:
+    """A catalogue of all that a run made, for plain Intake as much as for us."""
+    import yaml
+
+    what = {
+        "cube": ("cube.zarr", "zarr", "outlines, terrain, climate and observations"),
+        "features": ("features.zarr", "zarr", "predictors, monthly climate and hypsometry per glacier"),
+        "smb": ("smb.zarr", "zarr", "reconstructed annual surface mass balance, kg m-2"),
+        "predictions": ("predictions.parquet", "parquet", "held-out predictions of every scheme and model, kg m-2"),
+        "scores": ("scores.parquet", "parquet", "scores with bootstrap intervals"),
+    }
+    sources = {
+        name: {
+            "driver": driver,
+            "description": text,
+            "args": {"urlpath": f"{{{{ CATALOG_DIR }}}}/{file}"},
+            "metadata": {"role": "result", "dataset": name, "license": "of the data that went in", "citation": "of the same"},
+        }
+        for name, (file, driver, text) in what.items()
+    }
+    content = {"metadata": {"title": f"Results of {region.name}"}, "sources": sources}
+    text = yaml.safe_dump(content, sort_keys=False)
+    path = out / "catalog.yaml"
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
