@@ -41,7 +41,11 @@ class EvaluateOptions:
 
 
 def evaluate(
-    model: SMBModel | str | Path, features: str | Path | Store, *, to: str | Path, options: EvaluateOptions = EvaluateOptions()
+    model: SMBModel | str | Path,
+    features: str | Path | Store,
+    *,
+    to: str | Path,
+    options: EvaluateOptions = EvaluateOptions(),
 ) -> Scores:
     """Score held-out predictions of every scheme and model.
 
@@ -52,9 +56,9 @@ def evaluate(
     features : str, Path or Store
         The features it was trained on.
     to : str or Path
-        Folder for ``predictions.parquet`` (scheme, model, fold, glacier_id, hydro_year, observed, predicted, std; kg m-2),
-        ``scores.parquet`` (scheme, model, metric, value, low, high, n), ``scores_by_group.parquet`` (the same per fold and
-        per glacier) and, for a Lasso, ``coefficients.parquet``.
+        Folder for ``predictions.parquet`` (scheme, model, fold, glacier_id, hydro_year, observed, predicted, std;
+        kg m-2), ``scores.parquet`` (scheme, model, metric, value, low, high, n), ``scores_by_group.parquet`` (the same
+        per fold and per glacier) and, for a Lasso, ``coefficients.parquet``.
     options : EvaluateOptions
         How.
 
@@ -194,8 +198,9 @@ def coefficients(model: SMBModel) -> pd.DataFrame | None:
 def _blocks(scheme: str, table: pd.DataFrame, block_years: int) -> npt.NDArray[np.integer]:
     """What is resampled together: glaciers where they are held out and many, else runs of years with all glaciers."""
     if scheme in ("logo", "spatial_blocks") and table.glacier_id.nunique() >= _FEW_GLACIERS:
-        return table.glacier_id.astype("category").cat.codes.to_numpy()
-    return ((table.hydro_year - table.hydro_year.min()) // block_years).to_numpy()
+        return np.unique(table.glacier_id.to_numpy(str), return_inverse=True)[1]
+    block: npt.NDArray[np.integer] = ((table.hydro_year - table.hydro_year.min()) // block_years).to_numpy()
+    return block
 
 
 def _told(table: pd.DataFrame, block: npt.NDArray[np.integer], options: EvaluateOptions) -> tuple[float, Floats]:
@@ -219,6 +224,7 @@ def _by_group(scheme: str, model: str, table: pd.DataFrame, sums: Floats) -> lis
         for group, index in table.groupby(by, sort=False).indices.items():
             found = metrics.from_sums(sums[index].sum(axis=0))
             records += [
-                (scheme, model, by, str(group), name, float(found[name]), len(index)) for name in ("rmse", "mae", "bias", "R2")
+                (scheme, model, by, str(group), name, float(found[name]), len(index))
+                for name in ("rmse", "mae", "bias", "R2")
             ]
     return records

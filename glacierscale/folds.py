@@ -116,9 +116,9 @@ def check_no_leak(fold: Fold, unit: Strings, year: Ints) -> None:
         "glaciers": (unit, fold.scheme in ("logo", "lsygo", "spatial_blocks")),
     }
     for what, (values, applies) in held_out.items():
-        both = np.intersect1d(values[fold.train], values[fold.test]) if applies else []
-        if len(both):
-            raise LeakError(f"{fold.scheme} without {fold.name}: the {what} {list(both[:5])} are in training and test.")
+        both = np.intersect1d(values[fold.train], values[fold.test]).tolist() if applies else []
+        if both:
+            raise LeakError(f"{fold.scheme} without {fold.name}: the {what} {both[:5]} are in training and test.")
 
 
 def _splits(

@@ -18,7 +18,9 @@ INTERVAL = (2.5, 97.5)
 
 
 def crps_normal(observed: Floats, mean: Floats, std: Floats) -> Floats:
-    """Continuous ranked probability score of normal predictions (Gneiting & Raftery 2007, doi 10.1198/016214506000001437).
+    """Continuous ranked probability score of normal predictions.
+
+    In closed form, after Gneiting & Raftery (2007, doi 10.1198/016214506000001437).
 
     Parameters
     ----------
@@ -31,7 +33,8 @@ def crps_normal(observed: Floats, mean: Floats, std: Floats) -> Floats:
     """
     z = (observed - mean) / std
     density = np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
-    return std * (z * (2 * special.ndtr(z) - 1) + 2 * density - 1 / np.sqrt(np.pi))
+    score: Floats = std * (z * (2 * special.ndtr(z) - 1) + 2 * density - 1 / np.sqrt(np.pi))
+    return score
 
 
 def row_sums(observed: Floats, predicted: Floats, std: Floats) -> Floats:
@@ -52,7 +55,7 @@ def from_sums(sums: Floats) -> dict[str, Floats]:
 
     ``r2`` is the squared correlation, ``R2`` the coefficient of determination against the mean of the observations.
     """
-    n, e, ee, ae, o, oo, p, pp, op, crps, in50, in90 = np.moveaxis(sums / sums[..., :1], -1, 0)
+    _, e, ee, ae, o, oo, p, pp, op, crps, in50, in90 = np.moveaxis(sums / sums[..., :1], -1, 0)
     var_o, var_p = oo - o**2, pp - p**2
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
@@ -89,4 +92,5 @@ def resampled(sums: Floats, block: npt.NDArray[np.integer], draws: int, rng: np.
     for b in range(len(blocks)):
         total[..., b, :] = sums[..., number == b, :].sum(axis=-2)
     counts = rng.multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), size=draws)
-    return counts @ total
+    drawn: Floats = counts.astype(float) @ total
+    return drawn

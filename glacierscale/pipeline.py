@@ -17,7 +17,7 @@ from glacierscale.reconstruction import ReconstructOptions, reconstruct
 from glacierscale.region import HydroYears, Region
 from glacierscale.report import ReportOptions, report
 from glacierscale.store import Damage, Store
-from glacierscale.synthetic import SyntheticOptions
+from glacierscale.synthetic.options import SyntheticOptions
 from glacierscale.training.loop import train
 from glacierscale.training.options import TrainOptions
 

@@ -1,7 +1,7 @@
 """The stamp on every output: verb, options, versions and what went in.
 
-A stamp holds nothing that changes between two runs of the same command (no clock, no absolute path of an output), so that
-a run that was interrupted and continued writes the same bytes as one that was not.
+A stamp holds nothing that changes between two runs of the same command (no clock, no absolute path of an output), so
+that a run that was interrupted and continued writes the same bytes as one that was not.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from glacierscale import compute, provenance, schema
-from glacierscale.models.bundle import SMBModel
+from glacierscale.models.bundle import SMBModel, spread
 from glacierscale.store import Block, Store
 
 
@@ -18,7 +18,8 @@ class ReconstructOptions:
     """What is predicted."""
 
     net: str = ""
-    """Net that predicts; empty takes the one with the least held-out error."""
+    """Net that predicts all glaciers; empty takes the one that wins with years held out for observed glaciers and the one
+    that wins with glaciers held out for the others."""
 
 
 def reconstruct(
@@ -49,7 +50,10 @@ def reconstruct(
     """
     place = "model" if isinstance(model, SMBModel) else provenance.relative(model, to)
     model = model if isinstance(model, SMBModel) else SMBModel.load(model)
-    net = options.net or model.best
+    net = options.net
+    if not net and model.best_observed == model.best_unobserved:
+        net = model.best_observed
+    told = net or f"{model.best_observed} for observed glaciers, {model.best_unobserved} for the others"
     source = Store.at(features, schema.FEATURES)
     stamp = provenance.Stamp(
         verb="reconstruct",
@@ -65,7 +69,7 @@ def reconstruct(
     dataset = source.open()
     static = xr.Dataset(
         {"hydro_year": ("hydro_year", dataset.hydro_year.values)},
-        attrs={"region": dataset.attrs["region"], "net": net, "hemisphere": dataset.attrs["hemisphere"]},
+        attrs={"region": dataset.attrs["region"], "net": told, "hemisphere": dataset.attrs["hemisphere"]},
     )
     per_block = source.blocks()[0].stop
     # One block first: how many members there are is the net's affair.
@@ -76,11 +80,14 @@ def reconstruct(
     def work(block: Block) -> None:
         some = dataset.isel(glacier=block.slice).load()
         members, residual = model.reconstruct(some, net)
-        spread = members.std(axis=0, ddof=1) if len(members) > 1 else np.zeros(members.shape[1:])
         store.write(
             block,
             {name: some[name].values for name in ("glacier_id", "unit_id", "lon", "lat", "area_m2")}
-            | {"smb": members.mean(axis=0), "smb_std": np.hypot(spread, residual[:, None]), "smb_member": members},
+            | {
+                "smb": members.mean(axis=0),
+                "smb_std": np.hypot(spread(members), residual[:, None]),
+                "smb_member": members,
+            },
         )
 
     compute.map_blocks(work, store.missing(), label="reconstruct, blocks")

@@ -1,4 +1,4 @@
-"""Every stored variable, spelled once: name, dimensions, units and dtype; and the check that makes a dataset trusted."""
+"""Every stored variable, spelled once: name, dimensions, units, dtype; and the check that makes a dataset trusted."""
 
 from __future__ import annotations
 
@@ -51,21 +51,33 @@ class Schema:
     """Chunk lengths along other dimensions that are too long for one chunk."""
 
 
-_IDENTITY = {
+IDENTITY = {
     "glacier_id": Variable(dims=("glacier",), units="", dtype="string", long_name="identifier of the glacier outline"),
-    "unit_id": Variable(dims=("glacier",), units="", dtype="string", long_name="observed glacier the outline belongs to"),
-    "lon": Variable(dims=("glacier",), units="degrees_east", dtype="float64", long_name="longitude of the outline's centre"),
-    "lat": Variable(dims=("glacier",), units="degrees_north", dtype="float64", long_name="latitude of the outline's centre"),
+    "unit_id": Variable(
+        dims=("glacier",), units="", dtype="string", long_name="observed glacier the outline belongs to"
+    ),
+    "lon": Variable(
+        dims=("glacier",), units="degrees_east", dtype="float64", long_name="longitude of the outline's centre"
+    ),
+    "lat": Variable(
+        dims=("glacier",), units="degrees_north", dtype="float64", long_name="latitude of the outline's centre"
+    ),
     "area_m2": Variable(dims=("glacier",), units="m2", long_name="area of the outline"),
 }
 
 OBSERVATIONS = {
     "obs_unit_id": Variable(dims=("observation",), units="", dtype="string", long_name="observed glacier"),
     "obs_kind": Variable(
-        dims=("observation",), units="", dtype="string", long_name="kind of observation: " + ", ".join(OBSERVATION_KINDS)
+        dims=("observation",),
+        units="",
+        dtype="string",
+        long_name="kind of observation: " + ", ".join(OBSERVATION_KINDS),
     ),
     "obs_year": Variable(
-        dims=("observation",), units="", dtype="int32", long_name="hydrological year (the last one of a geodetic period)"
+        dims=("observation",),
+        units="",
+        dtype="int32",
+        long_name="hydrological year (the last one of a geodetic period)",
     ),
     "obs_value": Variable(
         dims=("observation",),
@@ -76,7 +88,9 @@ OBSERVATIONS = {
     "obs_start": Variable(
         dims=("observation",), units="", dtype="datetime64[ns]", long_name="start of the observed period"
     ),
-    "obs_end": Variable(dims=("observation",), units="", dtype="datetime64[ns]", long_name="end of the observed period"),
+    "obs_end": Variable(
+        dims=("observation",), units="", dtype="datetime64[ns]", long_name="end of the observed period"
+    ),
     "obs_elevation": Variable(
         dims=("observation",), units="m", long_name="elevation of a point or centre of a band, NaN otherwise"
     ),
@@ -89,7 +103,7 @@ CUBE = Schema(
     title="Outlines, terrain, climate and observations of a glacier region",
     blocks={"glacier": 512, "clim_lat": 8, "y": 512},
     chunks={"clim_lon": 8, "x": 512, "vertex": 65536},
-    variables=_IDENTITY
+    variables=IDENTITY
     | OBSERVATIONS
     | {
         "vertex_start": Variable(dims=("glacier",), units="", dtype="int64", long_name="first vertex of the outline"),
@@ -99,11 +113,12 @@ CUBE = Schema(
         "vertex_lon": Variable(dims=("vertex",), units="degrees_east", dtype="float64", long_name="longitude"),
         "vertex_lat": Variable(dims=("vertex",), units="degrees_north", dtype="float64", long_name="latitude"),
         "vertex_ring": Variable(
-            dims=("vertex",), units="", dtype="int32", long_name="ring inside the outline; shells counter-clockwise, holes clockwise"
+            dims=("vertex",),
+            units="",
+            dtype="int32",
+            long_name="ring inside the outline; shells counter-clockwise, holes clockwise",
         ),
-        "inventory_year": Variable(
-            dims=("inventory",), units="", dtype="int32", long_name="year of a dated inventory"
-        ),
+        "inventory_year": Variable(dims=("inventory",), units="", dtype="int32", long_name="year of a dated inventory"),
         "inventory_area_m2": Variable(dims=("glacier", "inventory"), units="m2", long_name="area in a dated inventory"),
         "inventory_mean_elevation": Variable(
             dims=("glacier", "inventory"), units="m", long_name="mean elevation in a dated inventory"
@@ -117,8 +132,12 @@ CUBE = Schema(
             long_name="slope of the lowest 20 % of the elevation range in a dated inventory",
         ),
         "time": Variable(dims=("time",), units="", dtype="datetime64[ns]", long_name="first day of the month"),
-        "clim_lat": Variable(dims=("clim_lat",), units="degrees_north", dtype="float64", long_name="latitude of climate cells"),
-        "clim_lon": Variable(dims=("clim_lon",), units="degrees_east", dtype="float64", long_name="longitude of climate cells"),
+        "clim_lat": Variable(
+            dims=("clim_lat",), units="degrees_north", dtype="float64", long_name="latitude of climate cells"
+        ),
+        "clim_lon": Variable(
+            dims=("clim_lon",), units="degrees_east", dtype="float64", long_name="longitude of climate cells"
+        ),
         "temp": Variable(
             dims=("time", "clim_lat", "clim_lon"),
             units="degC",
@@ -143,14 +162,17 @@ FEATURES = Schema(
     name="features",
     title="Predictors, monthly climate and hypsometry per glacier",
     blocks={"glacier": 512},
-    variables=_IDENTITY
+    variables=IDENTITY
     | OBSERVATIONS
     | {
         "hydro_year": Variable(dims=("hydro_year",), units="", dtype="int32", long_name="hydrological year"),
         "predictor": Variable(dims=("predictor",), units="", dtype="string", long_name="name of the predictor"),
         "predictor_units": Variable(dims=("predictor",), units="", dtype="string", long_name="unit of the predictor"),
         "month": Variable(
-            dims=("month",), units="", dtype="int32", long_name="month of the hydrological year, 1 = October in the north"
+            dims=("month",),
+            units="",
+            dtype="int32",
+            long_name="month of the hydrological year, 1 = October in the north",
         ),
         "predictors": Variable(
             dims=("glacier", "hydro_year", "predictor"), units="", long_name="predictor, in the unit of predictor_units"
@@ -170,7 +192,9 @@ FEATURES = Schema(
         "lapse_rate": Variable(dims=("glacier", "month"), units="K m-1", long_name="temperature lapse rate"),
         "ref_height": Variable(dims=("glacier",), units="m", long_name="reference height of temp"),
         "band_elevation": Variable(
-            dims=("glacier", "band"), units="m", long_name="centre of the elevation band, equal steps from lowest to highest ice"
+            dims=("glacier", "band"),
+            units="m",
+            long_name="centre of the elevation band, equal steps from lowest to highest ice",
         ),
         "band_area": Variable(dims=("glacier", "band"), units="m2", long_name="area of the elevation band"),
     },
@@ -181,7 +205,7 @@ RECONSTRUCTION = Schema(
     title="Reconstructed annual glacier-wide surface mass balance",
     blocks={"glacier": 512},
     variables={
-        **_IDENTITY,
+        **IDENTITY,
         "hydro_year": FEATURES.variables["hydro_year"],
         "smb": Variable(
             dims=("glacier", "hydro_year"),

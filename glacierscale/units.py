@@ -62,7 +62,7 @@ _BARE_EXPONENT = re.compile(r"([A-Za-z_]+)(-?\d+)")
 def _registry() -> Any:
     import pint  # takes 0.3 s to import: only where data enter
 
-    registry = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
+    registry: Any = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
     registry.define("m_we = 1000 * kilogram / meter ** 2")  # metres of water of 1000 kg m-3
     return registry
 
@@ -104,5 +104,7 @@ def convert(values: npt.ArrayLike, unit: str, to: str, *, name: str = "the varia
     except Exception as error:
         raise ValueError(f"{name} has the unknown unit {unit!r}; expected one that converts to {to!r}.") from error
     if source.dimensionality != target.dimensionality:
-        raise ValueError(f"{name} is in {unit!r}, which does not convert to {to!r}. Check which variable was catalogued.")
+        raise ValueError(
+            f"{name} is in {unit!r}, which does not convert to {to!r}. Check which variable was catalogued."
+        )
     return np.asarray(_registry().Quantity(np.asarray(values), source).to(target).magnitude)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ def test_blocks_tile_the_dimension_and_writing_one_takes_it_off_the_list(tmp_pat
 def test_an_unfinished_store_is_refused_unless_partial_is_asked_for(tmp_path: Path) -> None:
     store = declared(tmp_path)
     store.write(store.blocks()[0], arrays(store.blocks()[0]))
-    with pytest.raises(StoreError, match="unfinished: 2 blocks are missing, the first is glacier 4..7"):
+    with pytest.raises(StoreError, match=r"unfinished: 2 blocks are missing, the first is glacier 4\.\.7"):
         store.open()
     assert np.isfinite(store.open(partial=True).smb[:4].values).all()
 
@@ -97,20 +98,19 @@ def flip(path: Path, bit: int = 77) -> None:
     path.write_bytes(bytes(data))
 
 
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
 def test_verify_names_every_flipped_truncated_and_deleted_object_and_nothing_else(tmp_path: Path) -> None:
     store = written(tmp_path)
     assert store.verify() == []
     everything = files(store)
     for number, key in enumerate(everything):
         path = Path(store.url) / key
-        for damage in (lambda p: flip(p, 13 * number), lambda p: p.write_bytes(p.read_bytes()[:-1]), Path.unlink):
+        for damage in (partial(flip, bit=13 * number), truncate, Path.unlink):
             damage(path)
-            try:
-                named = [d.key for d in store.verify()]
-            except StoreError as error:  # the root metadata itself
-                assert key == "zarr.json", error
-                named = [key]
-            assert named == [key]
+            assert [d.key for d in store.verify()] == [key]
             path.write_bytes(everything[key])
     assert store.verify() == []
 

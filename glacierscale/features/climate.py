@@ -39,7 +39,8 @@ def degree_days(temp_degc: npt.ArrayLike, sigma_k: float, *, days: float = DAYS_
     temp = np.asarray(temp_degc)
     scaled = temp / np.asarray(sigma_k, temp.dtype)
     density = np.exp(-0.5 * scaled * scaled) * np.asarray(1 / np.sqrt(2 * np.pi), temp.dtype)
-    return (density + scaled * special.ndtr(scaled)) * np.asarray(sigma_k * days, temp.dtype)
+    degree: Floats = (density + scaled * special.ndtr(scaled)) * np.asarray(sigma_k * days, temp.dtype)
+    return degree
 
 
 def solid_fraction(temp_degc: npt.ArrayLike) -> Floats:
@@ -119,8 +120,8 @@ def annual_predictors(temp_degc: Floats, precip_kg_m2: Floats, sigma_k: float) -
     Returns
     -------
     dict
-        ``cpdd`` K day, ``winter_snow`` and ``summer_snow`` kg m-2, each (glacier, hydro_year); ``temp`` degC and ``snow``
-        kg m-2, each (glacier, hydro_year, month).
+        ``cpdd`` K day, ``winter_snow`` and ``summer_snow`` kg m-2, each (glacier, hydro_year); ``temp`` degC and
+        ``snow`` kg m-2, each (glacier, hydro_year, month).
     """
     snow = precip_kg_m2 * solid_fraction(temp_degc)
     return {

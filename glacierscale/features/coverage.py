@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-_TINY = 1e-6  # of a cell: rounding left by the running sum
+_TINY = 1e-6  # of a cell, or of a polygon smaller than one: rounding left by the running sum
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,13 +109,16 @@ def cover(x: Floats, y: Floats, ring: Ints, polygon: Ints, polygons: int, grid: 
     inside = middle - column
 
     first_row, height, first_column, width = _windows(owner, row, column, polygons)
-    start = np.concatenate([[0], np.cumsum(height * width)])
+    cells = height * width
+    start = np.concatenate([[0], np.cumsum(cells)])
     at = start[owner] + (row - first_row[owner]) * width[owner] + (column - first_column[owner])
     length = int(start[-1])
     area = np.bincount(at, climb * (1 - inside), length)
     area += np.bincount(at + 1, climb * inside, length)
     np.cumsum(area, out=area)  # every row of a closed ring sums to zero, so one running sum serves all rows
-    covered = np.flatnonzero(np.abs(area) > _TINY)
+    area -= np.repeat(np.concatenate([[0.0], area])[start[:-1]], cells)  # rounding that earlier polygons left
+    total = np.abs(np.bincount(np.repeat(np.arange(polygons), cells), area, polygons))
+    covered = np.flatnonzero(np.abs(area) > np.repeat(_TINY * np.minimum(total, 1), cells))
 
     owner = np.repeat(np.arange(polygons), np.diff(np.searchsorted(covered, start)))
     local = covered - start[owner]

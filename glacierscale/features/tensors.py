@@ -103,7 +103,8 @@ def reference_mask(years: npt.NDArray[np.int32], options: FeaturizeOptions) -> n
     first, last = options.reference_years or (years[0], years[-1])
     if not years[0] <= first <= last <= years[-1]:
         raise ValueError(
-            f"reference_years {first}..{last} are not a span inside the cube's hydrological years {years[0]}..{years[-1]}."
+            f"reference_years {first}..{last} are not a span inside the cube's hydrological years "
+            f"{years[0]}..{years[-1]}."
         )
     return (years >= first) & (years <= last)
 
@@ -149,7 +150,9 @@ def compute_block(
     }
 
 
-def dated_topography(topography: dict[str, Floats], dated: xr.Dataset, years: npt.NDArray[np.int32]) -> dict[str, Floats]:
+def dated_topography(
+    topography: dict[str, Floats], dated: xr.Dataset, years: npt.NDArray[np.int32]
+) -> dict[str, Floats]:
     """Topography in every year: from dated inventories where a glacier is in one, else from the terrain.
 
     Returns

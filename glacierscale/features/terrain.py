@@ -12,13 +12,17 @@ LOWEST_SHARE = 0.2
 """slope20 is taken over the lowest 20 % of the elevation range (Fischer et al. 2015; Bolibar et al. 2020)."""
 
 
-def surface_gradient(elevation_m: Floats, dx_m: Floats, dy_m: Floats) -> tuple[Floats, Floats]:
-    """Eastward and northward slope of a raster by central differences, one-sided at edges.
+def surface_gradient(
+    elevation_m: Floats, row: Ints, column: Ints, dx_m: Floats, dy_m: Floats
+) -> tuple[Floats, Floats]:
+    """Eastward and northward slope at some cells by central differences, one-sided at the raster's edges.
 
     Parameters
     ----------
     elevation_m : (y, x) m
         Rows run in the direction of `dy_m`.
+    row, column : (cell,) int
+        Where the slope is wanted.
     dx_m : (y,) m
         Cell width of each row; it shrinks with latitude on geographic grids.
     dy_m : (y,) m
@@ -26,11 +30,15 @@ def surface_gradient(elevation_m: Floats, dx_m: Floats, dy_m: Floats) -> tuple[F
 
     Returns
     -------
-    east, north : (y, x) m m-1
+    east, north : (cell,) m m-1
     """
-    along_rows, along_columns = np.gradient(elevation_m)
-    width, height = (step[:, None].astype(elevation_m.dtype) for step in (dx_m, dy_m))
-    return along_columns / width, along_rows / height
+    rows, columns = elevation_m.shape
+    west, east = np.maximum(column - 1, 0), np.minimum(column + 1, columns - 1)
+    above, below = np.maximum(row - 1, 0), np.minimum(row + 1, rows - 1)
+    flat = elevation_m.ravel()
+    across = flat[row * columns + east] - flat[row * columns + west]
+    along = flat[below * columns + column] - flat[above * columns + column]
+    return across / (np.maximum(east - west, 1) * dx_m[row]), along / (np.maximum(below - above, 1) * dy_m[row])
 
 
 def per_glacier(
@@ -66,7 +74,7 @@ def per_glacier(
     """
 
     def total(values: Floats) -> Floats:
-        return np.bincount(glacier, values, glaciers)
+        return np.bincount(glacier, values, glaciers).astype(float)
 
     area = total(area_m2)
     found = area > 0

@@ -17,7 +17,7 @@ from glacierscale.schema import text
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
 
-MAX_WINDOW_CELLS = 16_000_000
+MAX_WINDOW_CELLS = 4_000_000
 """Terrain cells read at once; a block whose glaciers lie farther apart is worked on in halves."""
 
 _WGS84_A, _WGS84_E2 = 6378137.0, 0.00669437999014
@@ -113,18 +113,20 @@ def topography(frame: Frame, outlines: Outlines, *, bands: int) -> dict[str, Flo
     cell = covered.row * grid.shape[1] + covered.column
     height = elevation.ravel()[cell]
     known = np.isfinite(height)
-    east, north = terrain_kernels.surface_gradient(elevation, dx_m, dy_m)
-    east, north = (np.nan_to_num(slope.ravel()[cell[known]]) for slope in (east, north))
+    east, north = terrain_kernels.surface_gradient(elevation, covered.row[known], covered.column[known], dx_m, dy_m)
+    # A neighbour without elevation leaves no slope: such a cell counts as flat.
     result = terrain_kernels.per_glacier(
         covered.polygon[known],
         (covered.fraction * np.abs(dx_m[covered.row] * dy_m[covered.row]))[known],
         height[known],
-        east,
-        north,
+        np.nan_to_num(east),
+        np.nan_to_num(north),
         glaciers=len(outlines.glacier_id),
         bands=bands,
     )
-    _refuse_without(outlines.glacier_id, ~np.isfinite(result["mean_elevation"]), "terrain: every cell below lacks an elevation")
+    _refuse_without(
+        outlines.glacier_id, ~np.isfinite(result["mean_elevation"]), "terrain: every cell below lacks an elevation"
+    )
     return result
 
 
@@ -162,7 +164,8 @@ def climate(frame: Frame, outlines: Outlines, *, lapse_rate_k_km: float | None) 
     def reduced(field: Floats) -> Floats:
         """(..., clim_lat, clim_lon) -> (glacier, ...)."""
         flat = np.where(known, field, 0).reshape(-1, known.size)
-        return weights @ flat.T
+        mean: Floats = weights @ flat.T
+        return mean
 
     return {
         "temp": reduced(temp),
@@ -201,20 +204,21 @@ def _window(grid: Grid, x: Floats, y: Floats, *, margin: int) -> tuple[slice, sl
 
 
 def _cell_size(frame: Frame, grid: Grid) -> tuple[Floats, Floats]:
-    """Width and (signed) height of the cells of each row, in metres: two (row,) arrays."""
+    """Column and row step of each row, signed, in metres: two (row,) arrays."""
     ones = np.ones(grid.shape[0])
     if not frame.geographic:
-        return abs(grid.dx) * ones, grid.dy * ones
+        return grid.dx * ones, grid.dy * ones
     latitude = np.radians(grid.y0 + grid.dy * (np.arange(grid.shape[0]) + 0.5))
     flat = 1 - _WGS84_E2 * np.sin(latitude) ** 2
     east = _WGS84_A * np.cos(latitude) / np.sqrt(flat)  # radius of the parallel
     north = _WGS84_A * (1 - _WGS84_E2) / flat**1.5  # radius of curvature of the meridian
-    return np.abs(np.radians(grid.dx)) * east, np.radians(grid.dy) * north
+    return np.radians(grid.dx) * east, np.radians(grid.dy) * north
 
 
 def _refuse_without(glacier_id: npt.NDArray[np.str_], lacking: npt.NDArray[np.bool_], what: str) -> None:
     if lacking.any():
         names = ", ".join(glacier_id[lacking][:5])
         raise ValueError(
-            f"{lacking.sum()} glaciers have no {what} ({names}). Catalogue data that cover them, or narrow the region's bounds."
+            f"{lacking.sum()} glaciers have no {what} ({names}). "
+            "Catalogue data that cover them, or narrow the region's bounds."
         )

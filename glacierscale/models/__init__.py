@@ -1,1 +1,1 @@
-"""What learns: rows and their scaling, the temperature-index model, Lasso, multilayer perceptron, and the bundle of them."""
+"""What learns: rows and their scaling, the temperature-index model, Lasso, perceptron, and the bundle of them."""

@@ -75,8 +75,10 @@ class SMBModel:
     """(fold,) by net, kg m-2: spread of what the net leaves unexplained in rows its members did not learn from"""
     unseen_std: Mapping[str, float]
     """By net, kg m-2: the same for glaciers without any observation, from folds that hold out glaciers and years"""
-    best: str
-    """Net with the least error over all schemes; makes the reconstruction unless another is asked for"""
+    best_observed: str
+    """Net with the least error when years are held out: predicts glaciers that have observations"""
+    best_unobserved: str
+    """Net with the least error when glaciers are held out: predicts glaciers that have none"""
     stamp: provenance.Stamp
     """What made it"""
 
@@ -118,9 +120,9 @@ class SMBModel:
         for number in self.plan.of(scheme):
             test = self.plan.folds[number].test
             members = self.predict(design.take(test), net, number)
-            parts.append((test, np.full(len(test), number), members.mean(axis=0), members.std(axis=0, ddof=1)))
-        row, fold, mean, spread = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return HeldOut(row=row, fold=fold, mean=mean, spread=spread, residual=self.residual_std[net][fold])
+            parts.append((test, np.full(len(test), number), members.mean(axis=0), spread(members)))
+        row, fold, mean, std = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return HeldOut(row=row, fold=fold, mean=mean, spread=std, residual=self.residual_std[net][fold])
 
     def reconstruct(self, features: xr.Dataset, net: str = "") -> tuple[Floats, Floats]:
         """Balance of every glacier and year of a (loaded) block of features.
@@ -130,7 +132,7 @@ class SMBModel:
         features : xarray.Dataset
             A checked Features dataset or a slice of one along glacier.
         net : str
-            One of `nets`; empty takes `best`.
+            One of `nets` for all glaciers; empty takes `best_observed` and `best_unobserved`, each for its glaciers.
 
         Returns
         -------
@@ -138,11 +140,14 @@ class SMBModel:
         residual : (glacier,) kg m-2
             Standard deviation of what no member explains.
         """
-        net = self._know(net or self.best)
         design = rows_module.design_of(features, self.predictors, biases=[int(self.base.bias[0])])
-        members = self.predict(design, net).reshape(-1, features.sizes["glacier"], features.sizes["hydro_year"])
-        seen = np.isin(text(features.unit_id.values), self.unit_id)
-        return members, np.where(seen, self.residual_std[net][0], self.unseen_std[net])
+        shape = (-1, features.sizes["glacier"], features.sizes["hydro_year"])
+        observed = np.isin(text(features.unit_id.values), self.unit_id)
+        near, far = (self._know(net or best) for best in (self.best_observed, self.best_unobserved))
+        members = self.predict(design, near).reshape(shape)
+        if far != near and not observed.all():
+            members = np.where(observed[:, None], members, self.predict(design, far).reshape(shape))
+        return members, np.where(observed, self.residual_std[near][0], self.unseen_std[far])
 
     def _know(self, net: str) -> str:
         if net not in self.nets:
@@ -180,7 +185,8 @@ class SMBModel:
             "unit_id": self.unit_id.tolist(),
             "folds": [[f.scheme, f.name] for f in self.plan.folds],
             "nets": about,
-            "best": self.best,
+            "best_observed": self.best_observed,
+            "best_unobserved": self.best_unobserved,
             "stamp": self.stamp.as_dict(),
             "weights_sha256": provenance.digest(weights),
         }
@@ -230,9 +236,16 @@ class SMBModel:
             nets={name: _UNPACK[name](own[name], about["nets"][name]) for name in about["nets"]},
             residual_std={name: own[name]["residual_std"] for name in own},
             unseen_std={name: about["nets"][name]["unseen_std"] for name in own},
-            best=about["best"],
+            best_observed=about["best_observed"],
+            best_unobserved=about["best_unobserved"],
             stamp=provenance.Stamp.from_dict(about["stamp"]),
         )
+
+
+def spread(members: Floats) -> Floats:
+    """Standard deviation over members, zero for a single one: (member, ...) -> (...)."""
+    std: Floats = members.std(axis=0, ddof=1) if len(members) > 1 else np.zeros(members.shape[1:])
+    return std
 
 
 def fold_weights(plan: FoldPlan, weight: Floats) -> Floats:

@@ -1,7 +1,8 @@
 """Lasso on standardised predictors and topography x climate interactions: the linear model that can be read.
 
-The penalty follows the one-standard-error rule (Hastie, Tibshirani & Friedman 2009, section 7.10): the largest one whose
-inner cross-validation error lies within a standard error of the least. The ensemble refits it on bootstrap draws of years.
+The penalty follows the one-standard-error rule (Hastie, Tibshirani & Friedman 2009, section 7.10): the largest one
+whose inner cross-validation error lies within a standard error of the least. The ensemble refits it on bootstrap draws
+of years.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class Lasso:
 
     def members(self, fold: int, scaled: Floats) -> Floats:
         """Prediction of every member: (row, predictor) standardised -> (member, row) kg m-2."""
-        return self.coefficient[fold] @ columns(scaled, self.pairs).T + self.intercept[fold][:, None]
+        predicted: Floats = self.coefficient[fold] @ columns(scaled, self.pairs).T + self.intercept[fold][:, None]
+        return predicted
 
 
 def interactions(predictors: Sequence[str]) -> tuple[tuple[int, int], ...]:

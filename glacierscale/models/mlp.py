@@ -1,12 +1,14 @@
 """Feed-forward network of Bolibar et al. 2020, many of them side by side.
 
-All parameters carry a leading axis over networks, so that every member of every fold takes a step in one batched product.
+All parameters carry a leading axis over networks, so that every member of every fold takes a step in one batched
+product.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +29,7 @@ class Network(nn.Module):
         super().__init__()
         sizes = [inputs, *hidden]
         layers: list[nn.Module] = []
-        for width, following in zip(sizes[:-1], sizes[1:], strict=True):
+        for width, following in pairwise(sizes):
             layers += [nn.Linear(width, following), nn.LeakyReLU(0.05)]
         last = nn.Linear(sizes[-1], 1)
         nn.init.zeros_(last.weight)
@@ -43,7 +45,7 @@ def many(networks: int, inputs: int, hidden: Sequence[int], seed: int) -> dict[s
     """Freshly drawn parameters of many networks, each with a leading axis over networks."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        drawn, _ = stack_module_state([Network(inputs, hidden) for _ in range(networks)])  # type: ignore[arg-type]
+        drawn, _ = stack_module_state([Network(inputs, hidden) for _ in range(networks)])
     return {name: value.detach() for name, value in drawn.items()}
 
 
@@ -52,7 +54,8 @@ def forward(parameters: dict[str, torch.Tensor], hidden: Sequence[int], x: torch
     inputs = x.shape[-1]
     with torch.device("meta"):
         shell = Network(inputs, hidden)
-    return vmap(lambda own, rows: functional_call(shell, own, (rows,)))(parameters, x)
+    out: torch.Tensor = vmap(lambda own, rows: functional_call(shell, own, (rows,)))(parameters, x)
+    return out
 
 
 @dataclass(frozen=True, kw_only=True)

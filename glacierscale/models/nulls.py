@@ -27,9 +27,9 @@ def predict(rows: Rows, plan: FoldPlan, scheme: str) -> dict[str, Floats]:
     Returns
     -------
     dict
-        ``training_mean``; ``same_year_mean``, the mean of the training rows of the same year, or of all where the scheme
-        hides the year; ``ols``, least squares on degree days and winter precipitation; ``temperature_index``, three
-        parameters. Each (prediction,) kg m-2.
+        ``training_mean``; ``same_year_mean``, the mean of the training rows of the same year, or of all where the
+        scheme hides the year; ``ols``, least squares on degree days and winter precipitation; ``temperature_index``,
+        three parameters. Each (prediction,) kg m-2.
     """
     folds = plan.of(scheme)
     weight = 1 / rows.sigma**2
@@ -39,7 +39,7 @@ def predict(rows: Rows, plan: FoldPlan, scheme: str) -> dict[str, Floats]:
     for number, fold in enumerate(folds):
         train, test = plan.folds[fold].train, plan.folds[fold].test
         own, terms = weights[fold, train], rows.ols_terms
-        mean = np.average(rows.observed[train], weights=own)
+        mean = float(np.average(rows.observed[train], weights=own))
         root = np.sqrt(own)[:, None]
         with_one = np.column_stack([np.ones(len(rows)), terms])
         factors = np.linalg.lstsq(root * with_one[train], root[:, 0] * rows.observed[train], rcond=None)[0]

@@ -44,7 +44,9 @@ class TemperatureIndex:
             (row,) kg m-2 per hydrological year.
         """
         at = self.bias[fold]
-        return self.precip_factor[fold] * snow_kg_m2[:, at] - self.degree_day_factor[fold] * degree_days[:, at]
+        melt = self.degree_day_factor[fold] * degree_days[:, at]
+        balance: Floats = self.precip_factor[fold] * snow_kg_m2[:, at] - melt
+        return balance
 
 
 def fit(snow_kg_m2: Floats, degree_days: Floats, observed_kg_m2: Floats, weight: Floats) -> TemperatureIndex:

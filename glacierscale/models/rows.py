@@ -137,8 +137,9 @@ def observed_rows(features: xr.Dataset, predictors: Sequence[str], kind: str = "
     units, of_row = np.unique(unit, return_inverse=True)
     owner = text(features.unit_id.values)
     outlines = np.flatnonzero(np.isin(owner, units))
-    if len(np.setdiff1d(units, owner)):
-        raise ValueError(f"the observed glaciers {list(np.setdiff1d(units, owner)[:5])} have no outline in the features.")
+    orphans = np.setdiff1d(units, owner).tolist()
+    if orphans:
+        raise ValueError(f"the observed glaciers {orphans[:5]} have no outline in the features.")
     number = np.searchsorted(units, owner[outlines])
     area = features.area_m2.values[outlines].astype(float)
     share = area / np.bincount(number, area, len(units))[number]
@@ -159,7 +160,8 @@ def observed_rows(features: xr.Dataset, predictors: Sequence[str], kind: str = "
 
     def rows_of(parts: list[Floats]) -> Floats:
         whole = np.concatenate(parts).reshape(len(outlines), len(years), -1)
-        return averaged(whole).reshape(len(units) * len(years), -1)[at]
+        chosen: Floats = averaged(whole).reshape(len(units) * len(years), -1)[at]
+        return chosen
 
     return Rows(
         unit_id=unit,

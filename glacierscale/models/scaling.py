@@ -26,7 +26,8 @@ class Scaler:
     def transform(self, fold: int, predictors: Floats) -> Floats:
         """Standardise (row, predictor) values with the numbers of a fold."""
         inside = np.clip(predictors, self.low[fold], self.high[fold])
-        return ((inside - self.mean[fold]) / self.std[fold]).astype(np.float32)
+        scaled: Floats = ((inside - self.mean[fold]) / self.std[fold]).astype(np.float32)
+        return scaled
 
 
 def fit(predictors: Floats, training: npt.NDArray[np.bool_], bounded: npt.NDArray[np.bool_]) -> Scaler:

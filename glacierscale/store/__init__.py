@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from glacierscale import provenance, schema
-from glacierscale.schema import Schema
+from glacierscale.schema import Schema, Variable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,7 +153,9 @@ class Store:
             # Killed while it was declared, or somebody else's folder: only the root tells.
             attributes, _ = layout.read_layout(place)
             if "glacierscale_stamp" not in attributes and place.get(".blocks/declaring") is None:
-                raise objects.NoStoreError(f"{self.url} holds something that is no glacierscale store; write elsewhere.")
+                raise objects.NoStoreError(
+                    f"{self.url} holds something that is no glacierscale store; write elsewhere."
+                )
         place.put(".blocks/declaring", b"")
         lengths = {**{str(name): length for name, length in static.sizes.items()}, **sizes}
         attributes = {
@@ -201,7 +203,9 @@ class Store:
         group = zarr.open_group(recorder, mode="r+", use_consolidated=True)
         expected = 0
         for name, variable in self._variables_along(block.dim).items():
-            array = group[name].with_config({"write_empty_chunks": True})
+            array = group[name]
+            assert isinstance(array, zarr.Array)
+            array = array.with_config({"write_empty_chunks": True})
             region = tuple(block.slice if dim == block.dim else slice(None) for dim in variable.dims)
             shape = tuple(
                 block.stop - block.start if dim == block.dim else size
@@ -264,14 +268,14 @@ class Store:
 
     # Reading
 
-    def open(self, *, partial: bool = False, chunks: Mapping[str, int] | str | None = None) -> xr.Dataset:
+    def open(self, *, partial: bool = False, chunks: dict[str, int] | Literal["auto"] | None = None) -> xr.Dataset:
         """The store as a checked, lazy dataset.
 
         Parameters
         ----------
         partial : bool
             Open although blocks are missing; reading those raises.
-        chunks : mapping or "auto"
+        chunks : dict or "auto"
             Dask chunks; None reads when indexed.
 
         Raises
@@ -291,6 +295,14 @@ class Store:
             )
         strict = objects.Strict(self._objects().zarr(read_only=True))
         dataset = xr.open_zarr(strict, consolidated=True, zarr_format=3, chunks=chunks)
+        if not left:
+            # NumPy's variable-width strings lack casts that users expect; identifiers are few, so read them now.
+            texts = [
+                name for name, v in self.schema.variables.items() if v.dtype == "string" and name in dataset.variables
+            ]
+            dataset = dataset.assign(
+                {name: dataset[name].copy(data=schema.text(dataset[name].values)) for name in texts}
+            )
         return schema.check(dataset, self.schema)
 
     @property
@@ -311,8 +323,6 @@ class Store:
 
     def verify(self) -> list[Damage]:
         """Every object that is missing, has another length or another checksum, and every unfinished block."""
-        from glacierscale.store import objects
-
         place = self._objects()
         damages = self._damages(place, DECLARED, None)
         if any(damage.key in ("zarr.json", f".blocks/{DECLARED}.json") for damage in damages):
@@ -355,7 +365,7 @@ class Store:
 
         return layout.read_layout(self._objects())
 
-    def _variables_along(self, dim: str) -> dict[str, schema.Variable]:
+    def _variables_along(self, dim: str) -> dict[str, Variable]:
         from glacierscale.store import layout
 
         present = self._layout()[0]["glacierscale_variables"]

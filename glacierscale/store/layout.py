@@ -14,7 +14,7 @@ import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import MemoryStore
 
-from glacierscale.schema import Schema, Variable
+from glacierscale.schema import IDENTITY, Schema, Variable
 from glacierscale.store.objects import Objects, StoreError
 
 _TIME = {"units": "days since 1970-01-01", "calendar": "proleptic_gregorian"}
@@ -45,7 +45,7 @@ def create(
             compressors=[ZstdCodec(level=1), Crc32cCodec()],
             dimension_names=variable.dims,
             fill_value=_fill_value(variable),
-            attributes=_attributes_of(variable),
+            attributes=_attributes_of(name, variable),
             config={"write_empty_chunks": True},
         )
         if not by_blocks:
@@ -78,7 +78,9 @@ def read_layout(place: Objects) -> tuple[dict[str, Any], dict[str, int]]:
         sizes = {dim: size for a in arrays for dim, size in zip(a["dimension_names"], a["shape"], strict=True)}
         return dict(root["attributes"]), sizes
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"the metadata of {place.url} cannot be read: {error}. Remove the store and run again.") from error
+        raise StoreError(
+            f"the metadata of {place.url} cannot be read: {error}. Remove the store and run again."
+        ) from error
 
 
 def chunks_in(array: zarr.Array[Any], dims: tuple[str, ...], dim: str, length: int) -> int:
@@ -107,8 +109,10 @@ def _fill_value(variable: Variable) -> Any:
     return {"s": "", "i": 0}.get(variable.dtype[0], float("nan"))
 
 
-def _attributes_of(variable: Variable) -> dict[str, Any]:
+def _attributes_of(name: str, variable: Variable) -> dict[str, Any]:
     attributes = {"long_name": variable.long_name, "units": variable.units, "cell_methods": variable.cell_methods}
+    if "glacier" in variable.dims and name not in IDENTITY:
+        attributes["coordinates"] = " ".join(IDENTITY)  # CF auxiliary coordinates
     if variable.dtype == "datetime64[ns]":
         attributes |= _TIME
     return {key: value for key, value in attributes.items() if value}

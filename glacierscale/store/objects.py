@@ -1,4 +1,4 @@
-"""Objects behind a store: one handle for folders and object stores, and the two wrappers Zarr writes and reads through."""
+"""Objects behind a store: one handle for folders and object stores, and two wrappers Zarr writes and reads through."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class Objects:
             if not create and not Path(url).exists() and "://" not in url:
                 raise NoStoreError(f"{url} is not a glacierscale store: there is no such folder.") from error
             doing = "written" if create else "opened"
-            raise StoreError(f"{url} cannot be {doing}: {error}. Check that the place exists and its rights.") from error
+            raise StoreError(
+                f"{url} cannot be {doing}: {error}. Check that the place exists and its rights."
+            ) from error
 
     def get(self, key: str) -> bytes | None:
         """Content of an object, or None where there is none."""

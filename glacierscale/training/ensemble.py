@@ -1,7 +1,7 @@
 """Every member of every fold of the perceptron, trained together as one Lightning task.
 
-The losses of the networks are summed; no parameter is shared, so each gradient is the network's own and Adam, which works
-element by element, takes the very steps that separate trainings would take.
+The losses of the networks are summed; no parameter is shared, so each gradient is the network's own and Adam, which
+works element by element, takes the very steps that separate trainings would take.
 """
 
 from __future__ import annotations
@@ -107,6 +107,17 @@ class _Steps(IterableDataset[int]):
 class EnsembleTask(pl.LightningModule):
     """All networks as one module."""
 
+    x: torch.Tensor
+    y: torch.Tensor
+    w: torch.Tensor
+    fold: torch.Tensor
+    learn: torch.Tensor
+    count: torch.Tensor
+    stop: torch.Tensor
+    kept: torch.Tensor
+    least: torch.Tensor
+    waited: torch.Tensor
+
     def __init__(self, tables: Tables, fitting: Fitting) -> None:
         super().__init__()
         self.fitting = fitting
@@ -178,8 +189,8 @@ class EnsembleTask(pl.LightningModule):
 
 
 def _lists(mask: npt.NDArray[np.bool_]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Row numbers where each network's mask is true, padded with row 0, and how many: (network, row)."""
+    """Row numbers where each network's mask is true, padded with its first, and how many: (network, row)."""
     count = mask.sum(axis=1)
     order = np.argsort(~mask, axis=1, kind="stable")[:, : max(int(count.max()), 1)]
-    order = np.where(np.arange(order.shape[1])[None] < count[:, None], order, 0)
+    order = np.where(np.arange(order.shape[1])[None] < count[:, None], order, order[:, :1])
     return torch.from_numpy(order), torch.from_numpy(count)

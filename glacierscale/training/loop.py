@@ -104,7 +104,8 @@ def fit(rows: Rows, predictors: tuple[str, ...], options: TrainOptions, stamp: p
         nets=nets,
         residual_std=residual,
         unseen_std=dict.fromkeys(nets, 0.0),
-        best=options.nets[0],
+        best_observed=options.nets[0],
+        best_unobserved=options.nets[0],
         stamp=stamp,
     )
     return _judged(model, rows)
@@ -116,22 +117,33 @@ def _residual_std(left: Floats, out_of_bag: Floats) -> Floats:
     told = counted.any(axis=1)
     mean = np.where(counted, out_of_bag, 0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
     square = np.where(told, (left - mean) ** 2, 0).sum(axis=1)
-    return np.sqrt(square / np.maximum(told.sum(axis=1), 1))
+    std: Floats = np.sqrt(square / np.maximum(told.sum(axis=1), 1))
+    return std
 
 
 def _judged(model: SMBModel, rows: Rows) -> SMBModel:
-    """The model with what its held-out rows say: the better net, and the spread for glaciers never observed."""
-    schemes = {fold.scheme for fold in model.plan.folds} - {folds.ALL}
-    error, unseen = {}, {}
+    """The model with what its held-out rows say: which net is better for whom, and the spread where nothing was observed."""
+    schemes = [s for s in folds.SCHEMES if model.plan.of(s)]
+    held = {(net, scheme): model.held_out(rows.design, net, scheme) for net in model.nets for scheme in schemes}
+    square = {key: (found.mean - rows.observed[found.row]) ** 2 for key, found in held.items()}
+
+    def better(among: tuple[str, ...]) -> str:
+        counted = [scheme for scheme in among if scheme in schemes] or schemes
+        if not counted:
+            return next(iter(model.nets))
+        error = {net: np.mean([np.sqrt(square[net, scheme].mean()) for scheme in counted]) for net in model.nets}
+        return min(error, key=lambda net: error[net])
+
+    strict = next((scheme for scheme in ("lsygo", "spatial_blocks", "logo") if scheme in schemes), None)
+    unseen = {}
     for net in model.nets:
-        by_scheme = {scheme: model.held_out(rows.design, net, scheme) for scheme in schemes}
-        if by_scheme:
-            error[net] = np.mean([np.sqrt(np.mean((h.mean - rows.observed[h.row]) ** 2)) for h in by_scheme.values()])
         unseen[net] = float(model.residual_std[net][0])
-        strict = next((s for s in ("lsygo", "spatial_blocks", "logo") if s in by_scheme), None)
         if strict:
-            held = by_scheme[strict]
-            excess = np.mean((held.mean - rows.observed[held.row]) ** 2 - held.spread**2)
+            excess = np.mean(square[net, strict] - held[net, strict].spread ** 2)
             unseen[net] = float(np.sqrt(max(excess, unseen[net] ** 2)))
-    best = min(error, key=lambda net: error[net]) if error else next(iter(model.nets))
-    return replace(model, unseen_std=unseen, best=best)
+    return replace(
+        model,
+        unseen_std=unseen,
+        best_observed=better(("loyo", "year_blocks")),
+        best_unobserved=better(("logo", "lsygo", "spatial_blocks")),
+    )

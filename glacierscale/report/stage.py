@@ -1,0 +1,139 @@
+"""Stage report: stores and tables -> one page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from glacierscale import provenance, schema
+from glacierscale.report.options import ReportOptions
+from glacierscale.store import Store
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+    import xarray as xr
+
+_MAX_BACKGROUND_CELLS = 1_500_000
+
+
+def report(
+    smb: str | Path | Store,
+    *,
+    scores: str | Path,
+    to: str | Path,
+    cube: str | Path | Store | None = None,
+    options: ReportOptions = ReportOptions(),
+) -> Path:
+    """Make one self-contained HTML page of a reconstruction and its scores.
+
+    Parameters
+    ----------
+    smb : str, Path or Store
+        A reconstruction.
+    scores : str or Path
+        Folder that `evaluate` wrote.
+    to : str or Path
+        HTML file.
+    cube : str, Path or Store
+        The cube, for outlines and relief on the map; without it glaciers are points.
+    options : ReportOptions
+        What the page shows.
+
+    Returns
+    -------
+    Path
+        The page. One made of the same inputs is kept.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the tables of scores are missing.
+    """
+    import pandas as pd
+
+    store, folder, page = Store.at(smb, schema.RECONSTRUCTION), Path(scores), Path(to)
+    names = ("predictions", "scores", "coefficients")
+    tables = {name: folder / f"{name}.parquet" for name in names}
+    absent = [str(tables[name]) for name in names[:2] if not tables[name].exists()]
+    if absent:
+        raise FileNotFoundError(f"no {' and no '.join(absent)}; make them with `glacierscale evaluate`.")
+    source = None if cube is None else Store.at(cube, schema.CUBE)
+    stamp = provenance.Stamp(
+        verb="report",
+        options=provenance.options_dict(options),
+        inputs={
+            "smb": provenance.Input(url=provenance.relative(store.url, page.parent), fingerprint=store.fingerprint()),
+            "scores": provenance.Input(url="scores", fingerprint=provenance.file_digest(tables["scores"])),
+        }
+        | ({} if source is None else {"cube": provenance.Input(url="cube", fingerprint=source.fingerprint())}),
+    )
+    mark = f"<!-- glacierscale {stamp.fingerprint} -->"
+    if page.exists() and page.read_text().rstrip().endswith(mark):
+        return page
+    from glacierscale.report.page import render
+
+    reconstruction = store.open()
+    dataset = None if source is None else source.open()
+    html = render(
+        reconstruction,
+        pd.read_parquet(tables["predictions"]),
+        pd.read_parquet(tables["scores"]),
+        coefficients=pd.read_parquet(tables["coefficients"]) if tables["coefficients"].exists() else None,
+        outlines=None if dataset is None else outlines_of(dataset),
+        elevation=None if dataset is None else background(dataset),
+        facts=facts(store, source),
+        title=options.title or f"Surface mass balance of {reconstruction.attrs['region']}",
+    )
+    page.parent.mkdir(parents=True, exist_ok=True)
+    fresh = page.with_name(page.name + ".new")
+    fresh.write_text(f"{html.rstrip()}\n{mark}\n")
+    fresh.replace(page)
+    return page
+
+
+def outlines_of(cube: xr.Dataset) -> gpd.GeoDataFrame:
+    """Outlines of a cube as polygons in longitude and latitude, shells and holes told by their direction."""
+    import geopandas as gpd
+    import shapely
+
+    ids = schema.text(cube.glacier_id.values)
+    count = cube.vertex_count.values.astype(np.int64)
+    glacier = np.repeat(np.arange(len(count)), count)
+    lon, lat, ring = cube.vertex_lon.values, cube.vertex_lat.values, cube.vertex_ring.values
+    starts = np.flatnonzero(np.append(True, (np.diff(ring) != 0) | (np.diff(glacier) != 0)))
+    shapes: list[list[Any]] = [[] for _ in ids]
+    for start, stop in zip(starts, np.append(starts[1:], len(lon)), strict=True):
+        points = np.column_stack([lon[start:stop], lat[start:stop]])
+        if shapely.is_ccw(shapely.linearrings(points)):
+            shapes[glacier[start]].append((points, []))
+        else:  # a hole follows its shell
+            shapes[glacier[start]][-1][1].append(points)
+    geometry = [shapely.MultiPolygon([shapely.Polygon(*part) for part in parts]) for parts in shapes]
+    return gpd.GeoDataFrame({"glacier_id": ids}, geometry=geometry, crs="EPSG:4326")
+
+
+def background(cube: xr.Dataset) -> xr.DataArray:
+    """Terrain of a cube, thinned to what a map can show."""
+    step = int(np.ceil(np.sqrt(cube.sizes["y"] * cube.sizes["x"] / _MAX_BACKGROUND_CELLS)))
+    thinned = cube.elevation.isel(y=slice(None, None, step), x=slice(None, None, step)).load()
+    return thinned.assign_attrs(crs_wkt=cube.attrs["terrain_crs_wkt"])
+
+
+def facts(smb: Store, cube: Store | None) -> dict[str, dict[str, str]]:
+    """What went in, section by section."""
+    stamp = smb.stamp
+    sections = {
+        "Software": {"glacierscale": stamp.version, "commit": stamp.commit or "unknown"},
+        "Reconstruction": {"options": json.dumps(dict(stamp.options)), "net": str(smb.open().attrs["net"])},
+        "Inputs of the reconstruction": {name: entry.fingerprint[:16] for name, entry in stamp.inputs.items()},
+    }
+    if cube is not None:
+        made = cube.stamp
+        sections["Region"] = {str(name): json.dumps(value) for name, value in made.options["region"].items()}
+        sections["Data"] = {
+            name: f"SHA-256 {entry.fingerprint[:16]}" for name, entry in made.inputs.items() if entry.fingerprint
+        }
+    return sections

@@ -1,0 +1,308 @@
+"""The synthetic range: blocks, geometry, climate, mass balance and noise."""
+
+from __future__ import annotations
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+import xarray as xr
+
+from glacierscale import synthetic
+from glacierscale.schema import OBSERVATION_KINDS, OBSERVATIONS
+from glacierscale.synthetic import SyntheticOptions, TrueProcess
+from glacierscale.synthetic.options import MARGIN_TILES
+
+DEMO = SyntheticOptions()
+MANY = SyntheticOptions(glaciers=700, first_year=2006, last_year=2015, observed=700)
+
+
+@pytest.fixture(scope="module")
+def elevation() -> xr.DataArray:
+    return synthetic.terrain(DEMO)
+
+
+@pytest.fixture(scope="module")
+def ice() -> xr.DataArray:
+    return synthetic.thickness(DEMO)
+
+
+@pytest.fixture(scope="module")
+def outlines() -> gpd.GeoDataFrame:
+    return synthetic.outlines(DEMO)
+
+
+@pytest.fixture(scope="module")
+def observed_many() -> pd.DataFrame:
+    return synthetic.observations(MANY)
+
+
+@pytest.mark.parametrize("rows", [slice(0, 1), slice(47, 49), slice(100, 250), slice(383, 384), slice(5, 5)])
+def test_a_slab_of_terrain_and_thickness_equals_the_whole(
+    rows: slice, elevation: xr.DataArray, ice: xr.DataArray
+) -> None:
+    xr.testing.assert_identical(synthetic.terrain(DEMO, rows), elevation.isel(y=rows))
+    xr.testing.assert_identical(synthetic.thickness(DEMO, rows), ice.isel(y=rows))
+
+
+@pytest.mark.parametrize("rows", [slice(0, 1), slice(3, 8), slice(11, 12)])
+def test_a_slab_of_climate_equals_the_whole(rows: slice) -> None:
+    xr.testing.assert_identical(synthetic.climate(DEMO, rows), synthetic.climate(DEMO).isel(latitude=rows))
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 1), (63, 65), (100, 389), (699, 700), (0, 700)])
+def test_a_block_of_glaciers_equals_the_whole(start: int, stop: int, observed_many: pd.DataFrame) -> None:
+    part = synthetic.outlines(MANY, start, stop)
+    whole = synthetic.outlines(MANY).iloc[start:stop]
+    pd.testing.assert_frame_equal(part.drop(columns="geometry"), whole.drop(columns="geometry"), check_exact=True)
+    assert (part.geometry.to_wkb() == whole.geometry.to_wkb()).all()
+    chosen = synthetic.inventories(MANY).query("glacier_id in @whole.RGIId").reset_index(drop=True)
+    pd.testing.assert_frame_equal(synthetic.inventories(MANY, start, stop), chosen, check_exact=True)
+    chosen = observed_many[observed_many["obs_unit_id"].isin(whole["RGIId"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(synthetic.observations(MANY, start, stop), chosen, check_exact=True)
+    true = synthetic.truth_seasonal(MANY, start, stop)
+    xr.testing.assert_identical(true, synthetic.truth_seasonal(MANY).isel(glacier=slice(start, stop)))
+    x, y, counts = synthetic.vertices(MANY)
+    first = int(counts[:start].sum())
+    part_x, part_y, part_counts = synthetic.vertices(MANY, start, stop)
+    np.testing.assert_array_equal(part_counts, counts[start:stop])
+    np.testing.assert_array_equal(part_x, x[first : first + part_counts.sum()])
+    np.testing.assert_array_equal(part_y, y[first : first + part_counts.sum()])
+
+
+def test_an_empty_block_has_the_columns_of_a_full_one() -> None:
+    assert list(synthetic.observations(DEMO, 7, 7).columns) == list(synthetic.observations(DEMO, 7, 8).columns)
+    assert len(synthetic.observations(DEMO, 7, 7)) == len(synthetic.outlines(DEMO, 7, 7)) == 0
+
+
+def test_the_same_seed_gives_the_same_range_and_another_seed_another() -> None:
+    small = SyntheticOptions(glaciers=8, observed=4, seed=3)
+    other = SyntheticOptions(glaciers=8, observed=4, seed=4)
+    xr.testing.assert_identical(synthetic.terrain(small), synthetic.terrain(SyntheticOptions(**vars(small))))
+    assert abs(synthetic.terrain(small) - synthetic.terrain(other)).mean() > 50
+    assert (synthetic.outlines(small).Area != synthetic.outlines(other).Area).any()
+    assert not np.allclose(synthetic.climate(small).t2m, synthetic.climate(other).t2m)
+    assert not np.allclose(synthetic.truth(small), synthetic.truth(other))
+
+
+def test_outlines_are_valid_rings_inside_their_tiles_with_60_to_200_vertices() -> None:
+    x, y, counts = synthetic.vertices(MANY)
+    assert counts.min() >= 60
+    assert counts.max() <= 200
+    tile = np.repeat(np.arange(MANY.glaciers), counts)
+    column = (x - MANY.west_m) / MANY.tile_m - MARGIN_TILES - tile % MANY.columns
+    row = (MANY.north_m - y) / MANY.tile_m - MARGIN_TILES - tile // MANY.columns
+    for place in (column, row):
+        assert place.min() > 0
+        assert place.max() < 1
+    polygons = synthetic.outlines(MANY)
+    assert polygons.geometry.is_valid.all()
+    assert shapely.is_ccw(polygons.exterior.to_numpy()).all()
+    assert polygons.geometry.geom_type.eq("Polygon").all()
+    assert polygons.RGIId.is_unique
+
+
+def test_areas_are_those_of_the_polygons_log_normal_between_their_limits() -> None:
+    polygons = synthetic.outlines(MANY)
+    area_km2 = polygons.to_crs(3035).area / 1e6  # an equal-area projection
+    np.testing.assert_allclose(polygons["Area"], area_km2, rtol=1e-6)
+    assert area_km2.min() >= 0.2 - 1e-6
+    assert 4 < area_km2.max() <= 15
+    assert 0.9 < area_km2.median() < 1.3
+    assert 0.75 < np.log(area_km2).std() < 1.0
+
+
+def test_glaciers_face_all_ways_over_a_real_range_of_heights() -> None:
+    polygons = synthetic.outlines(MANY)
+    counts, _ = np.histogram(polygons["Aspect"], bins=8, range=(0, 360))
+    assert counts.min() > 700 / 8 / 2
+    assert 2000 < polygons["Zmin"].min() < polygons["Zmax"].max() < 4000
+    assert (polygons["Zmax"] - polygons["Zmin"]).median() > 300
+    assert polygons["Slope"].between(8, 35).all()
+
+
+def test_outlines_fit_their_terrain(elevation: xr.DataArray, outlines: gpd.GeoDataFrame) -> None:
+    """Heights of terrain cells inside an outline span its Zmin and Zmax, and its tongue points down the aspect."""
+    polygons = outlines.to_crs(3035).geometry
+    x, y = np.meshgrid(elevation.x, elevation.y)
+    for (_, glacier), polygon in zip(outlines.iterrows(), polygons, strict=True):
+        inside = shapely.contains_xy(polygon, x, y)
+        z = elevation.to_numpy()[inside]
+        assert z.min() == pytest.approx(glacier.Zmin, abs=30)
+        assert z.max() == pytest.approx(glacier.Zmax, abs=30)
+        down = np.array([np.sin(np.radians(glacier.Aspect)), np.cos(np.radians(glacier.Aspect))])
+        along = x[inside] * down[0] + y[inside] * down[1]
+        assert np.corrcoef(along, z)[0, 1] < -0.8
+
+
+def test_terrain_is_continuous_across_the_borders_of_tiles(elevation: xr.DataArray) -> None:
+    """Steps between neighbouring cells are no larger at the border of a tile than inside."""
+    for dim in ("x", "y"):
+        step = abs(elevation.diff(dim)).to_numpy()
+        step = step if dim == "y" else step.T
+        at_border = np.arange(len(step)) % DEMO.tile_cells == DEMO.tile_cells - 1
+        border, inner = step[at_border], step[~at_border]
+        assert np.quantile(border, 0.99) < 1.3 * np.quantile(inner, 0.99)
+        assert border.max() < 1.3 * inner.max()
+    assert 800 < elevation.min() < 2000
+    assert 3500 < elevation.max() < 5000
+
+
+def test_thickness_is_zero_outside_outlines_and_plausible_inside(ice: xr.DataArray, outlines: gpd.GeoDataFrame) -> None:
+    x, y = np.meshgrid(ice.x, ice.y)
+    inside = shapely.contains_xy(shapely.union_all(outlines.to_crs(3035).geometry.to_numpy()), x, y)
+    h = ice.to_numpy()
+    disagree = (h > 0) != inside  # only cells whose centre lies on the margin
+    assert disagree.sum() <= 2
+    assert (h >= 0).all()
+    assert 15 < h[inside].mean() < 60
+    assert h.max() < 200
+
+
+def test_thickness_is_thin_where_the_ice_is_steep() -> None:
+    form = SyntheticOptions(glaciers=300, observed=0)
+    polygons, h = synthetic.outlines(form), synthetic.thickness(form)
+    t = form.tile_cells
+    tiles = h.to_numpy().reshape(form.rows + 2, t, form.columns + 2, t).max(axis=(1, 3))
+    thickest = tiles[1:-1, 1:-1].ravel()[: form.glaciers]
+    large = polygons["Area"].to_numpy() > 1
+    # tau = rho g h sin(slope) of the thickest ice lies near 1e5 Pa
+    stress = 900 * 9.81 * thickest * np.sin(np.radians(polygons["Slope"].to_numpy()))
+    assert 0.5e5 < np.median(stress[large]) < 1.6e5
+
+
+def test_climate_has_the_convention_of_era5_and_covers_the_terrain() -> None:
+    climate = synthetic.climate(DEMO)
+    assert climate.t2m.dims == climate.tp.dims == ("time", "latitude", "longitude")
+    assert climate.z.dims == ("latitude", "longitude")
+    assert [climate[name].attrs["units"] for name in ("t2m", "tp", "z")] == ["K", "m", "m**2 s**-2"]
+    assert (np.diff(climate.latitude) < 0).all()
+    assert climate.time.dt.calendar in ("standard", "proleptic_gregorian")
+    assert str(climate.time.values[0])[:7] <= "1974-10"
+    assert str(climate.time.values[-1])[:7] >= "2015-09"
+    bounds = synthetic.outlines(DEMO).total_bounds
+    assert climate.longitude.min() < bounds[0] - 0.1
+    assert climate.longitude.max() > bounds[2] + 0.1
+    assert climate.latitude.min() < bounds[1] - 0.1
+    assert climate.latitude.max() > bounds[3] + 0.1
+
+
+def test_climate_varies_like_an_alpine_one() -> None:
+    cell = synthetic.climate(SyntheticOptions(first_year=1901, last_year=2015)).isel(latitude=6, longitude=7)
+    summer = cell.t2m[cell.time.dt.month.isin([6, 7, 8])].groupby("time.year").mean()
+    trend, level = np.polyfit(summer.year, summer, 1)
+    assert trend * 10 == pytest.approx(0.3, abs=0.1)
+    assert float((summer - trend * summer.year - level).std()) == pytest.approx(0.9, abs=0.25)
+    wet = cell.tp[cell.time.dt.month.isin([10, 11, 12, 1, 2, 3, 4])].groupby("time.year").mean()
+    assert float(wet.std() / wet.mean()) == pytest.approx(0.17, abs=0.07)
+    assert 0.8 < float(cell.tp.mean()) * 365.25 < 2.2
+
+
+def test_true_balances_are_plausible_and_seasons_add_up() -> None:
+    true = synthetic.truth_seasonal(DEMO)
+    np.testing.assert_array_equal(true.winter + true.summer, true.annual)
+    assert -1500 < float(true.annual.mean()) < 500
+    assert 300 < float(true.annual.std("hydro_year").mean()) < 900
+    assert float(true.winter.mean()) > 500
+    assert float(true.summer.mean()) < -500
+    assert true.annual.attrs["units"] == "kg m-2"
+    assert true.sizes == {"glacier": 60, "hydro_year": 41}
+
+
+def test_stakes_show_a_plausible_gradient_with_elevation() -> None:
+    stakes = synthetic.observations(DEMO).query("obs_kind == 'point'")
+    gradients = [np.polyfit(g.obs_elevation, g.obs_value, 1)[0] for _, g in stakes.groupby("obs_unit_id")]
+    assert len(gradients) == 6
+    assert 2 < min(gradients) < max(gradients) < 15
+    assert len(set(stakes.groupby("obs_unit_id").obs_elevation.nunique())) == 1
+
+
+def test_stakes_stand_on_the_terrain(elevation: xr.DataArray) -> None:
+    stakes = synthetic.observations(DEMO).query("obs_kind == 'point'").drop_duplicates(["obs_lon", "obs_lat"])
+    places = gpd.GeoSeries(gpd.points_from_xy(stakes.obs_lon, stakes.obs_lat), crs=4326).to_crs(3035)
+    at = elevation.sel(x=xr.DataArray(places.x, dims="p"), y=xr.DataArray(places.y, dims="p"), method="nearest")
+    np.testing.assert_allclose(at, stakes.obs_elevation, atol=60)
+
+
+def test_warmer_is_less_and_more_snow_is_more() -> None:
+    base = synthetic.truth(SyntheticOptions(glaciers=4, observed=0))
+    wet = SyntheticOptions(glaciers=4, observed=0, process=TrueProcess(precip_factor=1.8))
+    fast = SyntheticOptions(glaciers=4, observed=0, process=TrueProcess(ddf_ice=8, ddf_snow=5))
+    assert (synthetic.truth(wet) > base).all()
+    assert (synthetic.truth(fast) < base).all()
+
+
+def test_noise_has_the_stated_size(observed_many: pd.DataFrame) -> None:
+    """Standardised residuals have a mean of 0 and a variance of 1, within four standard errors."""
+    true = synthetic.truth_seasonal(MANY).assign_coords(glacier=lambda d: d.glacier_id)
+    table = observed_many
+    for kind in ("annual", "winter", "summer"):
+        rows = table[table["obs_kind"] == kind]
+        truth = true[kind].sel(
+            glacier=xr.DataArray(rows["obs_unit_id"].to_numpy(), dims="row"),
+            hydro_year=xr.DataArray(rows["obs_year"].to_numpy(), dims="row"),
+        )
+        z = (rows["obs_value"].to_numpy() - truth.to_numpy()) / rows["obs_sigma"].to_numpy()
+        assert abs(z.mean()) < 4 / np.sqrt(len(z))
+        assert abs((z**2).sum() - len(z)) < 4 * np.sqrt(2 * len(z))
+    rows = table[table["obs_kind"] == "geodetic"]
+    z = (rows["obs_value"].to_numpy() - true.annual.mean("hydro_year").to_numpy()) / rows["obs_sigma"].to_numpy()
+    assert len(z) == 700
+    assert abs((z**2).sum() - len(z)) < 4 * np.sqrt(2 * len(z))
+
+
+def test_observations_have_the_columns_of_the_schema_their_units_and_errors() -> None:
+    table = synthetic.observations(DEMO)
+    assert set(table.columns) == {*OBSERVATIONS, "units"}
+    assert (table["units"] == "kg m-2").all()
+    assert set(table["obs_kind"]) <= set(OBSERVATION_KINDS)
+    sigma = table.groupby("obs_kind")["obs_sigma"].unique().map(list).to_dict()
+    assert sigma == {"annual": [120], "winter": [100], "summer": [100], "point": [150], "geodetic": [60]}
+    assert (table["obs_start"] < table["obs_end"]).all()
+    assert (table["obs_end"].dt.year == table["obs_year"]).all()
+    assert set(table["obs_unit_id"]) == set(synthetic.outlines(DEMO)["RGIId"])
+
+
+def test_series_differ_in_length_and_seasons_and_stakes_are_rarer() -> None:
+    table = synthetic.observations(DEMO)
+    lengths = table.query("obs_kind == 'annual'").groupby("obs_unit_id").size()
+    assert len(lengths) == 24
+    assert lengths.min() < 15
+    assert lengths.max() >= 40
+    assert 400 < lengths.sum() < 800
+    units = table.groupby("obs_kind")["obs_unit_id"].nunique()
+    assert units.to_dict() == {"annual": 24, "winter": 12, "summer": 12, "point": 6, "geodetic": 60}
+
+
+def test_inventories_shrink_and_that_of_2000_holds_the_outlines(outlines: gpd.GeoDataFrame) -> None:
+    table = synthetic.inventories(DEMO).pivot(index="glacier_id", columns="year", values="area_m2")
+    np.testing.assert_allclose(table[2000], outlines.set_index("RGIId")["Area"] * 1e6)
+    change = table[2015] / table[1985] - 1
+    assert change.between(-0.25, -0.02).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"glaciers": 0, "observed": 0}, "glaciers is 0; expected 1 to 250000"),
+        ({"observed": 61}, "observed is 61; expected 0 to 60"),
+        ({"first_year": 2000, "last_year": 1990}, "years 2000..1990 are not a span"),
+        ({"seed": -1}, "seed is -1; expected an integer of at least 0"),
+        ({"tile_cells": 10}, "expected tiles of 3200 to 6500 m"),
+        ({"resolution_m": 5.0}, "resolution_m is 5.0; expected 25 to 500 m"),
+        ({"climate_degrees": 3.0}, "climate_degrees is 3.0; expected 0.05 to 1 degree"),
+    ],
+)
+def test_options_that_make_no_range_are_refused(changes: dict[str, float], words: str) -> None:
+    with pytest.raises(ValueError, match=words.replace(".", r"\.")):
+        SyntheticOptions(**changes)
+
+
+def test_a_process_or_a_block_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="ddf_ice is -1; expected a finite number"):
+        TrueProcess(ddf_ice=-1)
+    with pytest.raises(ValueError, match="glaciers 50:61 are not a block of the 60"):
+        synthetic.truth(DEMO, 50, 61)
+    with pytest.raises(ValueError, match="expected a slice in order with step 1"):
+        synthetic.terrain(DEMO, slice(0, 10, 2))

@@ -1,0 +1,110 @@
+"""All networks trained together: alone in what they learn, and blind to rows that are not theirs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from glacierscale.models import mlp
+from glacierscale.training import ensemble
+from glacierscale.training.ensemble import Fitting, Tables
+
+FITTING = Fitting(hidden=(6,), epochs=8, batch_size=16, learning_rate=1e-2, weight_decay=1e-2, patience=100, seed=0)
+TEST = slice(0, 20)  # row 0 is a test row: lists of rows are padded
+
+
+def tables(folds: int = 2, members: int = 2, rows: int = 120, seed: int = 0) -> Tables:
+    rng = np.random.default_rng(seed)
+    scaled = rng.normal(size=(folds, rows, 3)).astype(np.float32)
+    target = 2 * scaled[..., 0] - scaled[..., 1] + 0.1 * rng.normal(size=(folds, rows))
+    validation = rng.uniform(size=(folds, members, rows)) < 0.25
+    validation[..., TEST] = False
+    training = ~validation
+    training[..., TEST] = False
+    return Tables(scaled=scaled, target=target, weight=rng.uniform(0.5, 1.5, rows), training=training, validation=validation)
+
+
+def answers(parameters: dict[str, np.ndarray], fold: int, x: np.ndarray, hidden: tuple[int, ...] = (6,)) -> np.ndarray:
+    return mlp.MLP(parameters=parameters, hidden=hidden, scale=np.ones(9)).members(fold, x)
+
+
+def test_a_linear_target_is_learned_by_every_network() -> None:
+    t = tables()
+    found = ensemble.fit(t, dataclasses.replace(FITTING, epochs=40), accelerator="cpu")
+    for fold in range(2):
+        told = answers(found, fold, t.scaled[fold])[:, TEST]
+        assert np.mean((told - t.target[fold, TEST]) ** 2) < 0.1 * t.target.var()
+
+
+def test_whatever_the_test_rows_hold_the_networks_are_the_same() -> None:
+    t = tables()
+    target, scaled, weight = t.target.copy(), t.scaled.copy(), t.weight.copy()
+    target[:, TEST], scaled[:, TEST], weight[TEST] = 1e30, -1e20, 1e9
+    planted = dataclasses.replace(t, target=target, scaled=scaled, weight=weight)
+    before, after = (ensemble.fit(x, FITTING, accelerator="cpu") for x in (t, planted))
+    for name, value in before.items():
+        np.testing.assert_array_equal(after[name], value)
+
+
+def test_a_network_among_others_takes_the_steps_it_takes_alone() -> None:
+    t = tables(folds=4, members=1)
+    first = np.broadcast_to(t.scaled[:, 30:31], t.scaled.shape)  # all rows of a network alike, so every draw is the same
+    alike = dataclasses.replace(t, scaled=first, target=np.broadcast_to(t.target[:, 30:31], t.target.shape), weight=np.ones(120))
+    alone = Tables(
+        scaled=alike.scaled[:1],
+        target=alike.target[:1],
+        weight=alike.weight,
+        training=alike.training[:1],
+        validation=alike.validation[:1],
+    )
+    together, single = (ensemble.fit(x, FITTING, accelerator="cpu") for x in (alike, alone))
+    for name, value in single.items():
+        np.testing.assert_allclose(together[name][0], value[0], rtol=1e-5, atol=1e-6)
+        assert together[name].shape[:2] == (4, 1)
+
+
+def test_the_epoch_with_the_least_validation_loss_is_kept() -> None:
+    t = tables()
+    target = np.where(t.validation[:, 0], 0, 5.0)  # all that is learned makes the validation worse
+    same = dataclasses.replace(t, target=target, validation=t.validation[:, :1].repeat(2, 1), training=t.training[:, :1].repeat(2, 1))
+    found = ensemble.fit(same, FITTING, accelerator="cpu")
+    np.testing.assert_array_equal(answers(found, 0, t.scaled[0]), 0)
+
+
+def test_training_stops_when_nothing_improves() -> None:
+    t = tables()
+    target = np.where(t.validation[:, 0], 0, 5.0)
+    same = dataclasses.replace(t, target=target, validation=t.validation[:, :1].repeat(2, 1), training=t.training[:, :1].repeat(2, 1))
+    hopeless = dataclasses.replace(FITTING, epochs=100_000, patience=3)
+    ensemble.fit(same, hopeless, accelerator="cpu")  # would take an hour otherwise
+
+
+def test_the_seed_decides_all() -> None:
+    t = tables()
+    a, b, c = (ensemble.fit(t, dataclasses.replace(FITTING, seed=s), accelerator="cpu") for s in (1, 1, 2))
+    name = "layers.0.weight"
+    np.testing.assert_array_equal(a[name], b[name])
+    assert (a[name] != c[name]).any()
+
+
+def test_rows_of_no_weight_are_not_learned() -> None:
+    t = tables()
+    wrong = np.arange(120) % 2 == 1
+    target = np.where(wrong, -10 * t.target, t.target)
+    found = ensemble.fit(
+        dataclasses.replace(t, target=target, weight=np.where(wrong, 0.0, 1.0)),
+        dataclasses.replace(FITTING, epochs=40),
+        accelerator="cpu",
+    )
+    told = answers(found, 1, t.scaled[1])[:, TEST]
+    assert np.corrcoef(told[0], t.target[1, TEST])[0, 1] > 0.9
+
+
+def test_a_loss_that_is_not_finite_is_an_error_that_says_how_many_and_why() -> None:
+    t = tables()
+    scaled = t.scaled.copy()
+    scaled[1, np.flatnonzero(t.validation[1, 0])[0]] = np.nan
+    with pytest.raises(FloatingPointError, match="the loss of . networks is not finite; check the predictors for NaN"):
+        ensemble.fit(dataclasses.replace(t, scaled=scaled), FITTING, accelerator="cpu")

@@ -1,0 +1,114 @@
+"""Train: every fold blind to what it holds out; a model made once is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glacierscale import folds, provenance
+from glacierscale.training import loop, nets
+from glacierscale.training.options import TrainOptions
+
+STAMP = provenance.Stamp(verb="train", options={}, inputs={})
+NAMES = ("cpdd_anomaly", "winter_snow_anomaly", "slope20", "area")
+QUICK = TrainOptions(hold_out=("logo",), members=2, epochs=4, hidden=(4,))
+
+
+@pytest.fixture(scope="module")
+def few(features: Any) -> Any:
+    from glacierscale.models.rows import observed_rows
+
+    return observed_rows(features.open(), NAMES)
+
+
+def test_absurd_targets_of_held_out_rows_change_nothing_in_the_fold_that_holds_them_out(few: Any) -> None:
+    before = loop.fit(few, NAMES, QUICK, STAMP)
+    number = before.plan.of("logo")[2]
+    observed = few.observed.copy()
+    observed[before.plan.folds[number].test] = 1e7
+    after = loop.fit(dataclasses.replace(few, observed=observed), NAMES, QUICK, STAMP)
+    for name in ("precip_factor", "degree_day_factor", "bias"):
+        assert getattr(after.base, name)[number] == getattr(before.base, name)[number]
+    for name in ("mean", "std", "low", "high"):
+        np.testing.assert_array_equal(getattr(after.scaler, name)[number], getattr(before.scaler, name)[number])
+    np.testing.assert_array_equal(after.nets["lasso"].coefficient[number], before.nets["lasso"].coefficient[number])
+    assert after.nets["mlp"].scale[number] == before.nets["mlp"].scale[number]
+    for name, value in before.nets["mlp"].parameters.items():
+        np.testing.assert_array_equal(after.nets["mlp"].parameters[name][number], value[number])
+    for net in before.nets:
+        assert after.residual_std[net][number] == before.residual_std[net][number]
+    assert after.base.degree_day_factor[0] != before.base.degree_day_factor[0]  # the fold of all rows did see them
+
+
+def test_members_learn_from_and_stop_by_whole_years_of_the_training_rows(model: Any, rows: Any, train_options: Any) -> None:
+    lesson = nets.Lesson(
+        scaled=np.zeros((len(model.plan.folds), len(rows), 1)),
+        left=np.zeros((len(model.plan.folds), len(rows))),
+        weight=np.ones(len(rows)),
+        year=rows.hydro_year,
+        plan=model.plan,
+        predictors=("a",),
+    )
+    training, validation = nets.draw(lesson, train_options)
+    for number, fold in enumerate(model.plan.folds):
+        for learn, stop in zip(training[number], validation[number], strict=True):
+            assert not (learn & stop).any()
+            np.testing.assert_array_equal(np.flatnonzero(learn | stop), np.sort(fold.train))
+            assert not np.intersect1d(rows.hydro_year[learn], rows.hydro_year[stop]).size
+            assert stop.any()
+    assert (validation[0, 0] != validation[0, 1]).any()
+
+
+def test_the_spread_of_what_is_left_counts_rows_outside_the_bag_alone() -> None:
+    left = np.array([[1.0, 2.0, 30.0]])
+    out_of_bag = np.array([[[0.0, np.nan, np.nan], [4.0, 5.0, np.nan]]])
+    np.testing.assert_allclose(loop._residual_std(left, out_of_bag), [np.sqrt(((1 - 2) ** 2 + (2 - 5) ** 2) / 2)])
+
+
+def test_a_single_member_trains_without_a_spread(few: Any) -> None:
+    found = loop.fit(few, NAMES, dataclasses.replace(QUICK, members=1), STAMP)
+    assert all(np.isfinite(value) and value > 0 for value in found.unseen_std.values())
+
+
+def test_without_folds_the_first_net_is_best_and_all_rows_train(few: Any) -> None:
+    options = dataclasses.replace(QUICK, hold_out=(), nets=("mlp", "lasso"))
+    found = loop.fit(few, NAMES, options, STAMP)
+    assert (found.best_observed, found.best_unobserved) == ("mlp", "mlp")
+    assert [fold.scheme for fold in found.plan.folds] == [folds.ALL]
+
+
+def test_the_net_with_less_error_is_best(few: Any) -> None:
+    found = loop.fit(few, NAMES, QUICK, STAMP)
+    error = {}
+    for net in found.nets:
+        held = found.held_out(few.design, net, "logo")
+        error[net] = np.sqrt(np.mean((held.mean - few.observed[held.row]) ** 2))
+    assert found.best_unobserved == found.best_observed == min(error, key=lambda net: error[net])
+
+
+def test_without_the_base_the_nets_learn_the_balance_itself(few: Any) -> None:
+    found = loop.fit(few, NAMES, dataclasses.replace(QUICK, base=False, nets=("lasso",)), STAMP)
+    np.testing.assert_array_equal(found.base.predict(0, few.design.snow, few.design.degree_days), 0)
+    held = found.held_out(few.design, "lasso", "logo")
+    assert np.corrcoef(held.mean, few.observed[held.row])[0, 1] > 0.8
+
+
+def test_a_model_that_exists_is_loaded_and_other_options_are_refused(
+    features: Any, model_folder: Path, train_options: TrainOptions
+) -> None:
+    before = {p.name: p.stat().st_mtime_ns for p in model_folder.iterdir()}
+    again = loop.train(features, to=model_folder, options=train_options)
+    assert {p.name: p.stat().st_mtime_ns for p in model_folder.iterdir()} == before
+    assert again.stamp.options["members"] == 3
+    with pytest.raises(provenance.StampMismatch, match="options.members: there 3, now 4"):
+        loop.train(features, to=model_folder, options=dataclasses.replace(train_options, members=4))
+
+
+def test_training_again_gives_the_same_model_byte_for_byte(features: Any, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        loop.train(features, to=tmp_path / name, options=QUICK)
+    assert (tmp_path / "a" / "weights.safetensors").read_bytes() == (tmp_path / "b" / "weights.safetensors").read_bytes()
