@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ def map_blocks(function: Callable[[T], Any], blocks: Sequence[T], *, label: str,
     """
     if not blocks:
         return
-    _share_one_heap()
     with progress() as bar:
         task = bar.add_task(label, total=len(blocks))
         for _ in _finished(function, blocks, workers or cores()):
@@ -60,19 +60,27 @@ def map_threads(function: Callable[[T], Any], items: Sequence[T], *, label: str)
             bar.advance(task)
 
 
-@cache
+def _c_library(name: str) -> Callable[..., int] | None:
+    """A function of glibc, or None on systems without it."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+
+
 def _share_one_heap() -> None:
-    """Let the threads of this process share one heap, so that memory does not creep with the number of blocks.
+    """Let all threads of this process share one heap.
 
-    glibc gives every thread a heap of its own, and freed arrays stay in the one they came from. Nothing happens on other
-    systems.
+    glibc gives every thread a heap of its own and keeps freed arrays where they came from, so that memory would creep
+    with the number of blocks. The setting only counts for threads that start later.
     """
-    import ctypes
-    import sys
-
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    mallopt = _c_library("mallopt")
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 1)
+
+
+def _return_freed_memory() -> None:
+    """Return freed arrays to the system after a round of blocks."""
+    trim = _c_library("malloc_trim")
+    if trim is not None:
+        trim(0)
 
 
 def cores() -> int:
@@ -120,7 +128,11 @@ def _finished(function: Callable[[T], Any], blocks: Sequence[T], workers: int) -
     from dask.delayed import delayed
 
     # Rounds bound what is in flight, and let progress be seen and an error stop the rest early.
-    for start in range(0, len(blocks), 4 * workers):
-        batch = [delayed(_noted, pure=False)(function, block) for block in blocks[start : start + 4 * workers]]
+    for start in range(0, len(blocks), workers):
+        batch = [delayed(_noted, pure=False)(function, block) for block in blocks[start : start + workers]]
         compute(*batch, scheduler="threads", num_workers=workers)  # type: ignore[no-untyped-call]
+        _return_freed_memory()
         yield from batch
+
+
+_share_one_heap()  # on import: the libraries that stages load start threads of their own

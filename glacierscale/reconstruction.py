@@ -18,8 +18,8 @@ class ReconstructOptions:
     """What is predicted."""
 
     net: str = ""
-    """Net that predicts all glaciers; empty takes the one that wins with years held out for observed glaciers and the one
-    that wins with glaciers held out for the others."""
+    """Net that predicts all glaciers; empty takes the one that wins with years held out for observed glaciers and the
+    one that wins with glaciers held out for the others."""
 
 
 def reconstruct(

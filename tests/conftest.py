@@ -95,7 +95,8 @@ def write_cube_to(region: SimpleNamespace) -> Any:
     return lambda folder, **replaced: write_cube(region, str(folder), **replaced)
 
 
-def write_cube(r: SimpleNamespace, url: str, **replaced: Any) -> Any:
+def write_cube(r: SimpleNamespace, url: str, glaciers_per_block: int = 2, **replaced: Any) -> Any:
+    """Declare a cube and write its blocks, as ingest does, without a catalogue."""
     import pyproj
     import xarray as xr
 
@@ -131,7 +132,7 @@ def write_cube(r: SimpleNamespace, url: str, **replaced: Any) -> Any:
     store = Store(url, schema.CUBE)
     sizes = {"glacier": len(r.polygons)}
     stamp = Stamp(verb="ingest", options={"replaced": sorted(replaced)}, inputs={})
-    store.declare(static, stamp, sizes=sizes, chunks={"glacier": 2}, without=["thickness"])
+    store.declare(static, stamp, sizes=sizes, chunks={"glacier": glaciers_per_block}, without=["thickness"])
     for block in store.unfinished():
         if block.dim == "glacier":
             arrays = {name: values[block.slice] for name, values in glaciers.items()}
@@ -189,7 +190,10 @@ def _observations(r: SimpleNamespace) -> dict[str, Any]:
     year = np.array([*np.tile(r.years, len(r.observed)), r.years[0]], np.int32)
     value = np.append(np.concatenate(list(r.observed.values())), 1500.0)
     blank = np.full(len(unit), np.nan)
-    days = np.array([f"{y - 1}-10-01" for y in year], "datetime64[ns]"), np.array([f"{y}-09-30" for y in year], "datetime64[ns]")
+    days = (
+        np.array([f"{y - 1}-10-01" for y in year], "datetime64[ns]"),
+        np.array([f"{y}-09-30" for y in year], "datetime64[ns]"),
+    )
     return {
         "obs_unit_id": np.array(unit),
         "obs_kind": np.array(["annual"] * (len(unit) - 1) + ["winter"]),

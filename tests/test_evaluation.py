@@ -27,7 +27,9 @@ def scores(predictions: pd.DataFrame) -> pd.DataFrame:
     return score(predictions, OPTIONS)[0].set_index(["scheme", "model", "metric"])
 
 
-def test_every_row_is_predicted_once_per_scheme_by_every_net_and_reference(predictions: pd.DataFrame, rows: Any) -> None:
+def test_every_row_is_predicted_once_per_scheme_by_every_net_and_reference(
+    predictions: pd.DataFrame, rows: Any
+) -> None:
     counts = predictions.groupby(["scheme", "model"]).size()
     assert set(counts.index.get_level_values("model")) == {"lasso", "mlp", *nulls.NULLS}
     assert set(counts.index.get_level_values("scheme")) == {"logo", "lsygo"}
@@ -85,7 +87,9 @@ def test_groups_are_scored_by_fold_and_by_glacier(predictions: pd.DataFrame) -> 
 
 
 def test_many_held_out_glaciers_are_resampled_and_few_are_not() -> None:
-    table = pd.DataFrame({"glacier_id": np.repeat([f"G{n}" for n in range(9)], 4), "hydro_year": np.tile([1990, 1991, 1995, 1999], 9)})
+    table = pd.DataFrame(
+        {"glacier_id": np.repeat([f"G{n}" for n in range(9)], 4), "hydro_year": np.tile([1990, 1991, 1995, 1999], 9)}
+    )
     assert len(np.unique(_blocks("logo", table, 5))) == 9
     np.testing.assert_array_equal(_blocks("loyo", table, 5)[:4], [0, 0, 1, 1])
     np.testing.assert_array_equal(_blocks("logo", table[:16], 5)[:4], [0, 0, 1, 1])
@@ -107,7 +111,7 @@ def test_tables_are_written_once_with_their_stamp(model: Any, features: Any, tmp
     assert set(names) == {"predictions.parquet", "scores.parquet", "scores_by_group.parquet", "coefficients.parquet"}
     pd.testing.assert_frame_equal(evaluate(model, features, to=tmp_path, options=OPTIONS), first)
     assert {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == names
-    with pytest.raises(provenance.StampMismatch, match="options.draws: there 300, now 400"):
+    with pytest.raises(provenance.StampMismatch, match=r"options.draws: there 300, now 400"):
         evaluate(model, features, to=tmp_path, options=EvaluateOptions(draws=400))
 
 
@@ -118,7 +122,9 @@ def test_features_of_another_model_are_refused(model: Any, features: Any, tmp_pa
     assert not (tmp_path / "scores").exists()
 
 
-def test_a_model_that_trained_on_what_it_claims_to_hold_out_is_refused(model: Any, features: Any, tmp_path: Path) -> None:
+def test_a_model_that_trained_on_what_it_claims_to_hold_out_is_refused(
+    model: Any, features: Any, tmp_path: Path
+) -> None:
     first, leaky, *rest = model.plan.folds
     leaky = dataclasses.replace(leaky, train=np.append(leaky.train, leaky.test[:1]))
     planted = dataclasses.replace(model, plan=folds.FoldPlan(folds=(first, leaky, *rest)))
@@ -128,7 +134,9 @@ def test_a_model_that_trained_on_what_it_claims_to_hold_out_is_refused(model: An
 
 def test_a_model_without_folds_has_nothing_to_score(model: Any, features: Any, tmp_path: Path) -> None:
     bare = dataclasses.replace(model, plan=folds.FoldPlan(folds=model.plan.folds[:1]))
-    with pytest.raises(ValueError, match="the model has no cross-validation folds; train it with some schemes in hold_out"):
+    with pytest.raises(
+        ValueError, match="the model has no cross-validation folds; train it with some schemes in hold_out"
+    ):
         evaluate(bare, features, to=tmp_path)
 
 

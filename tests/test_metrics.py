@@ -38,12 +38,16 @@ def test_scores_do_not_suffer_from_a_large_mean_balance() -> None:
     observed = rng.normal(-2000, 300, 50)
     predicted = observed + rng.normal(0, 100, 50)
     found = metrics.from_sums(metrics.row_sums(observed, predicted, np.full(50, np.nan)).sum(axis=0))
-    assert found["R2"] == pytest.approx(1 - ((predicted - observed) ** 2).sum() / ((observed - observed.mean()) ** 2).sum())
+    assert found["R2"] == pytest.approx(
+        1 - ((predicted - observed) ** 2).sum() / ((observed - observed.mean()) ** 2).sum()
+    )
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.floats(-3, 3), st.floats(-2, 2), st.floats(0.2, 3))
-def test_crps_is_the_integral_of_the_squared_distance_of_distributions(observed: float, mean: float, std: float) -> None:
+def test_crps_is_the_integral_of_the_squared_distance_of_distributions(
+    observed: float, mean: float, std: float
+) -> None:
     left = integrate.quad(lambda t: stats.norm.cdf(t, mean, std) ** 2, mean - 12 * std - 6, observed)[0]
     right = integrate.quad(lambda t: stats.norm.sf(t, mean, std) ** 2, observed, mean + 12 * std + 6)[0]
     found = metrics.crps_normal(np.array([observed]), np.array([mean]), np.array([std]))[0]

@@ -37,7 +37,10 @@ def test_a_stamp_survives_the_way_through_json() -> None:
         ({"options": {"members": 3}}, "options.nested.a: there 'absent'"),
         ({"version": "0.0.1"}, "version: there '0.0.1'"),
         ({"schema_version": 0}, "schema_version: there 0, now"),
-        ({"inputs": {"features": Input(url="../features.zarr", fingerprint="other")}}, "inputs.features: there 'other'"),
+        (
+            {"inputs": {"features": Input(url="../features.zarr", fingerprint="other")}},
+            "inputs.features: there 'other'",
+        ),
     ],
 )
 def test_every_decisive_difference_is_named_and_changes_the_fingerprint(changed: dict[str, Any], words: str) -> None:
@@ -46,7 +49,9 @@ def test_every_decisive_difference_is_named_and_changes_the_fingerprint(changed:
     assert stamp(**changed).fingerprint != stamp().fingerprint
 
 
-@pytest.mark.parametrize("changed", [{"commit": "123"}, {"inputs": {"features": Input(url="/moved", fingerprint="abc")}}])
+@pytest.mark.parametrize(
+    "changed", [{"commit": "123"}, {"inputs": {"features": Input(url="/moved", fingerprint="abc")}}]
+)
 def test_the_commit_and_the_place_of_an_input_do_not_decide(changed: dict[str, Any]) -> None:
     stamp().refuse_unless_same(stamp(**changed).as_dict(), "x")
     assert stamp(**changed).fingerprint == stamp().fingerprint

@@ -258,7 +258,7 @@ def test_observations_have_the_columns_of_the_schema_their_units_and_errors() ->
     assert (table["units"] == "kg m-2").all()
     assert set(table["obs_kind"]) <= set(OBSERVATION_KINDS)
     sigma = table.groupby("obs_kind")["obs_sigma"].unique().map(list).to_dict()
-    assert sigma == {"annual": [120], "winter": [100], "summer": [100], "point": [150], "geodetic": [60]}
+    assert sigma == {"annual": [60], "winter": [60], "summer": [60], "point": [100], "geodetic": [60]}
     assert (table["obs_start"] < table["obs_end"]).all()
     assert (table["obs_end"].dt.year == table["obs_year"]).all()
     assert set(table["obs_unit_id"]) == set(synthetic.outlines(DEMO)["RGIId"])

@@ -12,9 +12,7 @@ LOWEST_SHARE = 0.2
 """slope20 is taken over the lowest 20 % of the elevation range (Fischer et al. 2015; Bolibar et al. 2020)."""
 
 
-def surface_gradient(
-    elevation_m: Floats, row: Ints, column: Ints, dx_m: Floats, dy_m: Floats
-) -> tuple[Floats, Floats]:
+def surface_gradient(elevation_m: Floats, row: Ints, column: Ints, dx_m: Floats, dy_m: Floats) -> tuple[Floats, Floats]:
     """Eastward and northward slope at some cells by central differences, one-sided at the raster's edges.
 
     Parameters

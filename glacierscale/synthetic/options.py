@@ -38,11 +38,11 @@ class TrueProcess:
     """Solid precipitation on a glacier over that of the climate fields."""
     pdd_sigma_k: float = 4.5
     """Standard deviation of temperature inside a month in the degree-day integral of Calov & Greve (2005), K."""
-    annual_sigma: float = 120.0
+    annual_sigma: float = 60.0
     """Standard error of an observed annual balance, kg m-2."""
-    seasonal_sigma: float = 100.0
+    seasonal_sigma: float = 60.0
     """Standard error of an observed winter or summer balance, kg m-2."""
-    point_sigma: float = 150.0
+    point_sigma: float = 100.0
     """Standard error of a stake's annual balance, kg m-2."""
     geodetic_sigma: float = 60.0
     """Standard error of a geodetic balance, kg m-2 per year."""

@@ -122,7 +122,7 @@ def _residual_std(left: Floats, out_of_bag: Floats) -> Floats:
 
 
 def _judged(model: SMBModel, rows: Rows) -> SMBModel:
-    """The model with what its held-out rows say: which net is better for whom, and the spread where nothing was observed."""
+    """The model with what its held-out rows say: which net is better for whom, and the spread without observations."""
     schemes = [s for s in folds.SCHEMES if model.plan.of(s)]
     held = {(net, scheme): model.held_out(rows.design, net, scheme) for net in model.nets for scheme in schemes}
     square = {key: (found.mean - rows.observed[found.row]) ** 2 for key, found in held.items()}

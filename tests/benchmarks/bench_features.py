@@ -50,7 +50,7 @@ def make_cube(glaciers: int, folder: Path) -> Store:
     )
     store = Store(str(folder / f"cube{glaciers}.zarr"), schema.CUBE)
     stamp = provenance.Stamp(verb="ingest", options={"glaciers": glaciers}, inputs={})
-    writing.write(store, sources, Region("synthetic", years=YEARS), stamp, IngestOptions(glaciers_per_block=512))
+    writing.write(store, sources, Region("synthetic", years=YEARS), stamp, IngestOptions(glaciers_per_block=128))
     return store
 
 

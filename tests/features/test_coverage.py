@@ -44,8 +44,14 @@ def star(rng: np.random.Generator, size: float, corners: int = 15) -> shapely.Po
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from([0.01, 0.3, 2.0, 9.0]), st.sampled_from([(1.0, -1.0), (0.7, 1.3), (-2.0, -0.6)]))
-def test_covered_areas_are_those_of_the_polygons_inside_the_grid(seed: int, size: float, step: tuple[float, float]) -> None:
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([0.01, 0.3, 2.0, 9.0]),
+    st.sampled_from([(1.0, -1.0), (0.7, 1.3), (-2.0, -0.6)]),
+)
+def test_covered_areas_are_those_of_the_polygons_inside_the_grid(
+    seed: int, size: float, step: tuple[float, float]
+) -> None:
     rng = np.random.default_rng(seed)
     polygons = [star(rng, size) for _ in range(6)]
     dx, dy = step
@@ -69,7 +75,9 @@ def test_every_cell_agrees_with_an_independent_exact_implementation() -> None:
     polygons = [star(rng, size) for size in rng.uniform(0.2, 9, 60)]  # some reach over the edge
     c = covered(polygons)
     crs = "EPSG:32632"
-    raster = NumPyRasterSource(np.ones(GRID.shape), xmin=0, ymin=0, xmax=30, ymax=20, srs_wkt=gpd.GeoSeries(crs=crs).crs.to_wkt())
+    raster = NumPyRasterSource(
+        np.ones(GRID.shape), xmin=0, ymin=0, xmax=30, ymax=20, srs_wkt=gpd.GeoSeries(crs=crs).crs.to_wkt()
+    )
     shapes = gpd.GeoDataFrame({"i": range(60)}, geometry=polygons, crs=crs)
     told = exactextract.exact_extract(raster, shapes, ["cell_id", "coverage"], output="pandas")
     for number in range(60):
@@ -89,7 +97,10 @@ def test_a_hole_is_left_out() -> None:
 def test_an_island_in_a_hole_counts() -> None:
     ring = shapely.box(1, 1, 9, 9) - shapely.box(2, 2, 8, 8)
     island = shapely.box(4, 4, 6, 6)
-    parts = [np.array(p.coords)[:-1] for p in (shapely.orient_polygons(ring).exterior, *shapely.orient_polygons(ring).interiors)]
+    parts = [
+        np.array(p.coords)[:-1]
+        for p in (shapely.orient_polygons(ring).exterior, *shapely.orient_polygons(ring).interiors)
+    ]
     parts.append(np.array(shapely.orient_polygons(island).exterior.coords)[:-1])
     x, y = np.concatenate(parts).T
     c = cover(x, y, np.repeat([0, 1, 2], 4), np.zeros(12, int), 1, GRID)
@@ -123,7 +134,9 @@ def test_the_direction_of_turning_and_the_first_vertex_do_not_matter() -> None:
 
 @pytest.mark.parametrize("size", [1e-2, 1e-3, 1e-4, 1e-6])
 def test_a_polygon_that_is_tiny_beside_its_cell_is_still_seen(size: float) -> None:
-    c = covered([shapely.box(2, 2, 15, 15), shapely.box(7.3, 4.6, 7.3 + size, 4.6 + size), star(np.random.default_rng(0), 8)])
+    c = covered(
+        [shapely.box(2, 2, 15, 15), shapely.box(7.3, 4.6, 7.3 + size, 4.6 + size), star(np.random.default_rng(0), 8)]
+    )
     of = c.polygon == 1
     assert (c.row[of].tolist(), c.column[of].tolist()) == ([15], [7])
     assert c.fraction[of][0] == pytest.approx(size**2, rel=1e-6)
@@ -150,7 +163,7 @@ def test_a_grid_follows_from_cell_centres_in_either_direction() -> None:
 
 
 def test_an_irregular_axis_and_an_axis_of_one_cell_are_refused() -> None:
-    with pytest.raises(ValueError, match="the x axis is not regular: steps run from 1.0 to 2.0"):
+    with pytest.raises(ValueError, match=r"the x axis is not regular: steps run from 1.0 to 2.0"):
         Grid.from_centres([0.0, 1.0, 3.0], [0.0, 1.0])
     with pytest.raises(ValueError, match="the y axis has one cell and no step; give `step`"):
         Grid.from_centres([0.0, 1.0], [0.0])

@@ -38,7 +38,9 @@ def test_monthly_temperature_is_that_at_the_mean_elevation(dataset: xr.Dataset, 
 
 
 def test_degree_days_and_snow_follow_from_the_months(dataset: xr.Dataset) -> None:
-    months = np.stack([of(dataset, n) for n in PREDICTORS if n.startswith("temp_") and not n.endswith("anomaly")], axis=-1)
+    months = np.stack(
+        [of(dataset, n) for n in PREDICTORS if n.startswith("temp_") and not n.endswith("anomaly")], axis=-1
+    )
     np.testing.assert_allclose(of(dataset, "cpdd"), climate.degree_days(months, 5.0).sum(axis=-1), rtol=1e-4)
     snow = climate.solid_fraction(months) * dataset.precip.values
     np.testing.assert_allclose(of(dataset, "winter_snow"), snow[..., :7].sum(axis=-1), rtol=1e-4)
@@ -87,13 +89,15 @@ def test_running_again_keeps_the_store_and_other_options_are_refused(cube: Any, 
     before = {p: p.stat().st_mtime_ns for p in root.rglob("*") if p.is_file()}
     assert featurize(cube, to=root) == features
     assert {p: p.stat().st_mtime_ns for p in root.rglob("*") if p.is_file()} == before
-    with pytest.raises(provenance.StampMismatch, match="options.bands: there 20, now 10"):
+    with pytest.raises(provenance.StampMismatch, match=r"options.bands: there 20, now 10"):
         featurize(cube, to=root, options=FeaturizeOptions(bands=10))
 
 
 @pytest.mark.parametrize("years", [(1980, 1995), (1995, 2010), (1996, 1995)])
 def test_reference_years_outside_the_cube_are_refused(cube: Any, tmp_path: Path, years: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match=r"reference_years .* are not a span inside the cube's hydrological years 1991..2002"):
+    with pytest.raises(
+        ValueError, match=r"reference_years .* are not a span inside the cube's hydrological years 1991..2002"
+    ):
         featurize(cube, to=tmp_path / "f.zarr", options=FeaturizeOptions(reference_years=years))
 
 

@@ -22,13 +22,17 @@ def opened(cube: Any) -> SimpleNamespace:
     )
 
 
-def test_glacier_areas_from_covered_cells_are_those_of_the_outlines(opened: SimpleNamespace, region: SimpleNamespace) -> None:
+def test_glacier_areas_from_covered_cells_are_those_of_the_outlines(
+    opened: SimpleNamespace, region: SimpleNamespace
+) -> None:
     found = zonal.topography(opened.frame, opened.outlines, bands=10)
     expected = [polygon.area for polygon in region.polygons.values()]
     np.testing.assert_allclose(found["area"], expected, rtol=1e-5)
 
 
-def test_mean_elevation_is_that_of_the_surface_under_the_outline(opened: SimpleNamespace, region: SimpleNamespace) -> None:
+def test_mean_elevation_is_that_of_the_surface_under_the_outline(
+    opened: SimpleNamespace, region: SimpleNamespace
+) -> None:
     found = zonal.topography(opened.frame, opened.outlines, bands=10)
     cells = [shapely.box(x - 50, y - 50, x + 50, y + 50) for y in region.y for x in region.x]
     for number, polygon in enumerate(region.polygons.values()):
@@ -63,7 +67,9 @@ def test_climate_is_weighted_by_the_covered_share_of_cells(opened: SimpleNamespa
     for number, polygon in enumerate(region.polygons.values()):
         there = shapely.transform(polygon, lambda xy: np.column_stack(degrees.transform(*xy.T)))
         weight = shapely.area(shapely.intersection(cells, there))
-        assert found["ref_height"][number] == pytest.approx(np.average(cube.clim_height.values.ravel(), weights=weight), abs=0.01)
+        assert found["ref_height"][number] == pytest.approx(
+            np.average(cube.clim_height.values.ravel(), weights=weight), abs=0.01
+        )
     rise = region.lapse * (found["ref_height"][:, None] - 2000)
     np.testing.assert_allclose(found["temp"], region.temp_2000.ravel() + rise, atol=2e-3)
     np.testing.assert_allclose(found["precip"], np.tile(region.precip.ravel(), (6, 1)), rtol=1e-5)
@@ -85,7 +91,9 @@ def test_climate_cells_without_data_are_passed_over(opened: SimpleNamespace, reg
     shares = np.zeros((len(o.glacier_id), *frame.climate.shape))
     shares[c.polygon, c.row, c.column] = c.fraction
     partly = (shares > 0) & (shares < shares.sum(axis=(1, 2), keepdims=True))
-    lost = next(cell for cell in np.argwhere(partly.any(axis=0)) if not ((shares > 0) & ~partly)[:, cell[0], cell[1]].any())
+    lost = next(
+        cell for cell in np.argwhere(partly.any(axis=0)) if not ((shares > 0) & ~partly)[:, cell[0], cell[1]].any()
+    )
     height = opened.cube.clim_height.values.copy()
     height[tuple(lost)] = np.nan  # a cell that some glaciers touch and none needs
     found = zonal.climate(changed(opened, clim_height=height), opened.outlines, lapse_rate_k_km=-6.5)
@@ -95,7 +103,9 @@ def test_climate_cells_without_data_are_passed_over(opened: SimpleNamespace, reg
 
 def test_glaciers_without_climate_or_terrain_are_named(opened: SimpleNamespace) -> None:
     blank = np.full_like(opened.cube.clim_height.values, np.nan)
-    with pytest.raises(ValueError, match=r"6 glaciers have no climate: .* \(RGI60-11.00001, .*Catalogue data that cover them"):
+    with pytest.raises(
+        ValueError, match=r"6 glaciers have no climate: .* \(RGI60-11.00001, .*Catalogue data that cover them"
+    ):
         zonal.climate(changed(opened, clim_height=blank), opened.outlines, lapse_rate_k_km=None)
     holed = opened.cube.elevation.values.copy()
     holed[:40, 60:] = np.nan
@@ -105,7 +115,9 @@ def test_glaciers_without_climate_or_terrain_are_named(opened: SimpleNamespace) 
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 6), (5, 1)])
-def test_a_climate_of_one_cell_or_row_serves_even_the_smallest_glacier(opened: SimpleNamespace, shape: tuple[int, int]) -> None:
+def test_a_climate_of_one_cell_or_row_serves_even_the_smallest_glacier(
+    opened: SimpleNamespace, shape: tuple[int, int]
+) -> None:
     few = opened.cube.isel(clim_lat=slice(0, shape[0]), clim_lon=slice(0, shape[1]))
     if shape == (1, 6):
         few = few.assign_coords(clim_lat=("clim_lat", [46.85], few.clim_lat.attrs))

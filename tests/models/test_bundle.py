@@ -45,7 +45,7 @@ def test_damaged_weights_are_refused(model_folder: Path, tmp_path: Path) -> None
     data = bytearray(weights.read_bytes())
     data[len(data) // 2] ^= 1
     weights.write_bytes(data)
-    with pytest.raises(ValueError, match="does not have the checksum that model.json states; train again"):
+    with pytest.raises(ValueError, match=r"does not have the checksum that model.json states; train again"):
         SMBModel.load(tmp_path / "m")
 
 
@@ -55,7 +55,7 @@ def test_another_format_and_no_model_are_refused(model_folder: Path, tmp_path: P
     (tmp_path / "m" / "model.json").write_text(json.dumps(about | {"format": 99}))
     with pytest.raises(ValueError, match="holds a model of format 99, expected 1; train again"):
         SMBModel.load(tmp_path / "m")
-    with pytest.raises(FileNotFoundError, match="no model at .*nothing: model.json is missing"):
+    with pytest.raises(FileNotFoundError, match=r"no model at .*nothing: model.json is missing"):
         SMBModel.load(tmp_path / "nothing")
 
 

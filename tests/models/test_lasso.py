@@ -22,7 +22,9 @@ def test_the_largest_penalty_within_one_standard_error_is_taken_by_hand() -> Non
 def test_topography_interacts_with_seasonal_climate_and_nothing_else() -> None:
     names = ["cpdd_anomaly", "temp_oct_anomaly", "slope20", "area", "winter_snow_anomaly"]
     pairs = {(names[a], names[b]) for a, b in lasso.interactions(names)}
-    assert pairs == {(place, season) for place in ("slope20", "area") for season in ("cpdd_anomaly", "winter_snow_anomaly")}
+    assert pairs == {
+        (place, season) for place in ("slope20", "area") for season in ("cpdd_anomaly", "winter_snow_anomaly")
+    }
     assert len(lasso.interactions([*TOPOGRAPHY, *lasso.INTERACTING_CLIMATE])) == 24
 
 

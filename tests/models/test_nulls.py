@@ -18,13 +18,21 @@ def rows() -> Rows:
     observed = 50 - 3.0 * terms[:, 0] + 0.8 * terms[:, 1]
     bias = np.ones(len(physics.BIASES_K))
     design = Design(
-        predictors=np.zeros((12, 1)), snow=terms[:, 1:] * bias - 30 * physics.BIASES_K,
+        predictors=np.zeros((12, 1)),
+        snow=terms[:, 1:] * bias - 30 * physics.BIASES_K,
         degree_days=terms[:, :1] * np.exp(physics.BIASES_K / 4),
     )
     sigma = np.where(unit == "C", 200.0, 100.0)
     zero = np.zeros(12)
     return Rows(
-        unit_id=unit, hydro_year=year, observed=observed, sigma=sigma, lon=zero, lat=zero, ols_terms=terms, design=design
+        unit_id=unit,
+        hydro_year=year,
+        observed=observed,
+        sigma=sigma,
+        lon=zero,
+        lat=zero,
+        ols_terms=terms,
+        design=design,
     )
 
 

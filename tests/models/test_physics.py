@@ -58,9 +58,10 @@ def test_rows_of_no_weight_do_not_matter() -> None:
     weight = np.ones((1, 30))
     weight[0, 20:] = 0
     absurd = np.where(weight[0] > 0, observed, 1e9)
-    assert physics.fit(snow, degree_days, absurd, weight).precip_factor == physics.fit(
-        snow, degree_days, np.where(weight[0] > 0, observed, 0), weight
-    ).precip_factor
+    assert (
+        physics.fit(snow, degree_days, absurd, weight).precip_factor
+        == physics.fit(snow, degree_days, np.where(weight[0] > 0, observed, 0), weight).precip_factor
+    )
 
 
 def test_without_any_weight_the_base_is_switched_off() -> None:
@@ -70,7 +71,9 @@ def test_without_any_weight_the_base_is_switched_off() -> None:
 
 
 def test_a_warmer_year_melts_more_and_a_snowier_one_gains_more() -> None:
-    fitted = physics.TemperatureIndex(precip_factor=np.array([1.5]), degree_day_factor=np.array([4.0]), bias=np.array([12]))
+    fitted = physics.TemperatureIndex(
+        precip_factor=np.array([1.5]), degree_day_factor=np.array([4.0]), bias=np.array([12])
+    )
     snow, degree_days = terms(4)
     now = fitted.predict(0, snow, degree_days)
     assert (fitted.predict(0, snow, degree_days + 10) < now).all()

@@ -45,7 +45,9 @@ def test_parts_of_a_split_glacier_are_averaged_by_area(rows: Any, dataset: xr.Da
     of = rows.unit_id == "RGI50-11.00719"
     for name in ("snow", "degree_days"):
         by_part = getattr(parts, name).reshape(2, len(region.years), -1)
-        np.testing.assert_allclose(getattr(rows.design, name)[of], np.average(by_part, axis=0, weights=areas), rtol=1e-5)
+        np.testing.assert_allclose(
+            getattr(rows.design, name)[of], np.average(by_part, axis=0, weights=areas), rtol=1e-5
+        )
     assert rows.lon[of][0] == pytest.approx(np.average(dataset.lon.values[2:4], weights=areas))
 
 
@@ -70,7 +72,9 @@ def test_only_the_biases_that_are_asked_for_are_computed(dataset: xr.Dataset) ->
     assert np.isnan(np.delete(some.snow, 3, axis=1)).all()
 
 
-def test_the_temperature_index_model_with_true_factors_gives_the_true_balance(rows: Any, region: SimpleNamespace) -> None:
+def test_the_temperature_index_model_with_true_factors_gives_the_true_balance(
+    rows: Any, region: SimpleNamespace
+) -> None:
     zero = int(np.flatnonzero(BIASES_K == 0)[0])
     snow, melt = rows.design.snow[:, zero], rows.design.degree_days[:, zero]
     modelled = region.precip_factor * snow - region.degree_day_factor * melt

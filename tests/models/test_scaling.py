@@ -54,4 +54,4 @@ def test_a_predictor_that_does_not_vary_becomes_zero_everywhere(value: float) ->
     predictors, training = data()
     predictors[:, 1] = value
     scaler = scaling.fit(predictors, training, np.zeros(3, bool))
-    np.testing.assert_array_equal(scaler.transform(1, predictors + [0, 1000, 0])[:, 1], 0)
+    np.testing.assert_array_equal(scaler.transform(1, predictors + np.array([0, 1000, 0]))[:, 1], 0)

@@ -23,7 +23,9 @@ def tables(folds: int = 2, members: int = 2, rows: int = 120, seed: int = 0) -> 
     validation[..., TEST] = False
     training = ~validation
     training[..., TEST] = False
-    return Tables(scaled=scaled, target=target, weight=rng.uniform(0.5, 1.5, rows), training=training, validation=validation)
+    return Tables(
+        scaled=scaled, target=target, weight=rng.uniform(0.5, 1.5, rows), training=training, validation=validation
+    )
 
 
 def answers(parameters: dict[str, np.ndarray], fold: int, x: np.ndarray, hidden: tuple[int, ...] = (6,)) -> np.ndarray:
@@ -50,8 +52,12 @@ def test_whatever_the_test_rows_hold_the_networks_are_the_same() -> None:
 
 def test_a_network_among_others_takes_the_steps_it_takes_alone() -> None:
     t = tables(folds=4, members=1)
-    first = np.broadcast_to(t.scaled[:, 30:31], t.scaled.shape)  # all rows of a network alike, so every draw is the same
-    alike = dataclasses.replace(t, scaled=first, target=np.broadcast_to(t.target[:, 30:31], t.target.shape), weight=np.ones(120))
+    first = np.broadcast_to(
+        t.scaled[:, 30:31], t.scaled.shape
+    )  # all rows of a network alike, so every draw is the same
+    alike = dataclasses.replace(
+        t, scaled=first, target=np.broadcast_to(t.target[:, 30:31], t.target.shape), weight=np.ones(120)
+    )
     alone = Tables(
         scaled=alike.scaled[:1],
         target=alike.target[:1],
@@ -68,7 +74,9 @@ def test_a_network_among_others_takes_the_steps_it_takes_alone() -> None:
 def test_the_epoch_with_the_least_validation_loss_is_kept() -> None:
     t = tables()
     target = np.where(t.validation[:, 0], 0, 5.0)  # all that is learned makes the validation worse
-    same = dataclasses.replace(t, target=target, validation=t.validation[:, :1].repeat(2, 1), training=t.training[:, :1].repeat(2, 1))
+    same = dataclasses.replace(
+        t, target=target, validation=t.validation[:, :1].repeat(2, 1), training=t.training[:, :1].repeat(2, 1)
+    )
     found = ensemble.fit(same, FITTING, accelerator="cpu")
     np.testing.assert_array_equal(answers(found, 0, t.scaled[0]), 0)
 
@@ -76,7 +84,9 @@ def test_the_epoch_with_the_least_validation_loss_is_kept() -> None:
 def test_training_stops_when_nothing_improves() -> None:
     t = tables()
     target = np.where(t.validation[:, 0], 0, 5.0)
-    same = dataclasses.replace(t, target=target, validation=t.validation[:, :1].repeat(2, 1), training=t.training[:, :1].repeat(2, 1))
+    same = dataclasses.replace(
+        t, target=target, validation=t.validation[:, :1].repeat(2, 1), training=t.training[:, :1].repeat(2, 1)
+    )
     hopeless = dataclasses.replace(FITTING, epochs=100_000, patience=3)
     ensemble.fit(same, hopeless, accelerator="cpu")  # would take an hour otherwise
 
@@ -106,5 +116,5 @@ def test_a_loss_that_is_not_finite_is_an_error_that_says_how_many_and_why() -> N
     t = tables()
     scaled = t.scaled.copy()
     scaled[1, np.flatnonzero(t.validation[1, 0])[0]] = np.nan
-    with pytest.raises(FloatingPointError, match="the loss of . networks is not finite; check the predictors for NaN"):
+    with pytest.raises(FloatingPointError, match=r"the loss of . networks is not finite; check the predictors for NaN"):
         ensemble.fit(dataclasses.replace(t, scaled=scaled), FITTING, accelerator="cpu")

@@ -1,0 +1,151 @@
+"""Reconstruct: every glacier and year, streamed by blocks; whatever stops it, running again finishes it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glacierscale import provenance
+from glacierscale.features.tensors import featurize
+from glacierscale.reconstruction import ReconstructOptions, reconstruct
+from glacierscale.store import Store, StoreError
+
+SLOWLY = """
+import sys, time
+from glacierscale.reconstruction import reconstruct
+from glacierscale.store import Store
+write = Store.write
+def slowly(self, block, arrays):
+    write(self, block, arrays)
+    time.sleep(0.5)
+Store.write = slowly
+reconstruct(sys.argv[1], sys.argv[2], to=sys.argv[3])
+"""
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def fine(write_cube_to: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features with one glacier to a block."""
+    folder = tmp_path_factory.mktemp("fine")
+    return Path(featurize(write_cube_to(folder / "cube.zarr", glaciers_per_block=1), to=folder / "features.zarr").url)
+
+
+@pytest.fixture(scope="module")
+def whole(model_folder: Path, fine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reconstruction that nothing interrupted."""
+    return Path(reconstruct(model_folder, fine, to=tmp_path_factory.mktemp("whole") / "smb.zarr").url)
+
+
+def test_every_glacier_and_year_is_predicted_by_every_member(model: Any, features: Any, tmp_path: Path) -> None:
+    found = reconstruct(model, features, to=tmp_path / "smb.zarr").open().load()
+    dataset = features.open().load()
+    members, residual = model.reconstruct(dataset)
+    assert found.sizes == {"glacier": 6, "hydro_year": 12, "member": 3}
+    np.testing.assert_allclose(found.smb_member, members, rtol=1e-4, atol=0.02)
+    np.testing.assert_allclose(found.smb, members.mean(axis=0), rtol=1e-4, atol=0.02)
+    std = np.sqrt(members.var(axis=0, ddof=1) + residual[:, None] ** 2)
+    np.testing.assert_allclose(found.smb_std, std, rtol=1e-3)
+    np.testing.assert_array_equal(found.hydro_year, dataset.hydro_year)
+    np.testing.assert_array_equal(found.glacier_id, dataset.glacier_id)
+
+
+def test_the_truth_is_met_within_the_stated_uncertainty(
+    model: Any, features: Any, region: SimpleNamespace, tmp_path: Path
+) -> None:
+    found = reconstruct(model, features, to=tmp_path / "smb.zarr").open().load()
+    owner = dict(zip(found.glacier_id.values.tolist(), range(6), strict=True))
+    for unit in ("RGI60-11.00001", "RGI60-11.00002", "RGI60-11.00003"):
+        at = owner[unit]
+        error = found.smb.values[at] - region.truth[unit]
+        assert np.sqrt((error**2).mean()) < region.noise
+        assert (np.abs(error) < 3 * found.smb_std.values[at]).mean() > 0.9
+
+
+def test_blocks_do_not_change_the_prediction(model: Any, features: Any, whole: Path, tmp_path: Path) -> None:
+    coarse = reconstruct(model, features, to=tmp_path / "smb.zarr").open().load()
+    single = Store.at(whole).open().load()
+    np.testing.assert_allclose(single.smb_member, coarse.smb_member, rtol=1e-4, atol=0.05)
+
+
+@pytest.mark.parametrize("done", [1, 4])
+def test_killed_after_some_blocks_and_run_again_the_bytes_are_the_same(
+    model_folder: Path, fine: Path, whole: Path, tmp_path: Path, done: int
+) -> None:
+    target = tmp_path / "smb.zarr"
+    running = subprocess.Popen([sys.executable, "-c", SLOWLY, str(model_folder), str(fine), str(target)])
+    deadline = time.monotonic() + 60
+    while len(list(target.glob(".blocks/glacier-*.json"))) < done:
+        assert running.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    running.send_signal(signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL
+    written = {p.name: p.stat().st_mtime_ns for p in target.glob(".blocks/glacier-*.json")}
+    assert done <= len(written) < 6
+
+    with pytest.raises(StoreError, match=f"is unfinished: {6 - len(written)} blocks are missing"):
+        Store.at(target).open()
+    reconstruct(model_folder, fine, to=target)
+    assert files(target) == files(whole)
+    after = {p.name: p.stat().st_mtime_ns for p in target.glob(".blocks/glacier-*.json")}
+    assert {name: after[name] for name in written} == written  # what was done was kept
+
+
+@pytest.mark.parametrize("lost", [(0, 1, 2), (0, 3, 5), (1, 2, 4), (5,), tuple(range(6))], ids=str)
+def test_whichever_blocks_are_missing_running_again_restores_the_bytes(
+    model_folder: Path, fine: Path, whole: Path, tmp_path: Path, lost: tuple[int, ...]
+) -> None:
+    target = tmp_path / "smb.zarr"
+    shutil.copytree(whole, target)
+    for number in lost:
+        (target / f".blocks/glacier-{number:09d}.json").unlink()
+        for chunk in target.glob(f"smb/c/{number}/*"):
+            chunk.write_bytes(b"half writ")
+    reconstruct(model_folder, fine, to=target)
+    assert files(target) == files(whole)
+
+
+def test_a_finished_reconstruction_is_left_alone(model_folder: Path, fine: Path, whole: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in whole.rglob("*")}
+    reconstruct(model_folder, fine, to=whole)
+    assert {p: p.stat().st_mtime_ns for p in whole.rglob("*")} == before
+
+
+def test_other_options_another_model_and_other_features_are_refused_with_the_difference(
+    model_folder: Path, model: Any, fine: Path, features: Any, whole: Path
+) -> None:
+    with pytest.raises(provenance.StampMismatch, match=r"options.net: there '', now 'mlp'"):
+        reconstruct(model_folder, fine, to=whole, options=ReconstructOptions(net="mlp"))
+    other = dataclasses.replace(model, stamp=dataclasses.replace(model.stamp, options={"members": 9}))
+    with pytest.raises(provenance.StampMismatch, match=r"inputs.model: there"):
+        reconstruct(other, fine, to=whole)
+    with pytest.raises(provenance.StampMismatch, match=r"inputs.features: there"):
+        reconstruct(model_folder, features, to=whole)
+
+
+def test_a_named_net_makes_the_reconstruction(model: Any, fine: Path, tmp_path: Path) -> None:
+    stores = [
+        reconstruct(model, fine, to=tmp_path / n, options=ReconstructOptions(net=n)).open() for n in ("lasso", "mlp")
+    ]
+    assert [s.attrs["net"] for s in stores] == ["lasso", "mlp"]
+    assert (stores[0].smb.values != stores[1].smb.values).any()
+
+
+def test_an_unknown_net_is_refused_before_anything_is_written(model: Any, fine: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the model has no net 'forest'"):
+        reconstruct(model, fine, to=tmp_path / "smb.zarr", options=ReconstructOptions(net="forest"))
+    assert not (tmp_path / "smb.zarr").exists()
