@@ -11,6 +11,9 @@ import numpy.typing as npt
 SCHEMES = ("logo", "loyo", "lsygo", "year_blocks", "spatial_blocks")
 """Leave one glacier out, leave one year out, hold out glaciers and years, blocks of years, blocks of space."""
 
+HOLDS_OUT_YEARS = ("loyo", "lsygo", "year_blocks")
+HOLDS_OUT_GLACIERS = ("logo", "lsygo", "spatial_blocks")
+
 ALL = "all"
 """Scheme of the fold that holds nothing out; its members make the reconstruction."""
 
@@ -112,8 +115,8 @@ def check_no_leak(fold: Fold, unit: Strings, year: Ints) -> None:
     if len(shared):
         raise LeakError(f"{fold.scheme} without {fold.name}: rows {shared[:5].tolist()} are in training and test.")
     held_out = {
-        "years": (year, fold.scheme in ("loyo", "lsygo", "year_blocks")),
-        "glaciers": (unit, fold.scheme in ("logo", "lsygo", "spatial_blocks")),
+        "years": (year, fold.scheme in HOLDS_OUT_YEARS),
+        "glaciers": (unit, fold.scheme in HOLDS_OUT_GLACIERS),
     }
     for what, (values, applies) in held_out.items():
         both = np.intersect1d(values[fold.train], values[fold.test]).tolist() if applies else []

@@ -227,7 +227,12 @@ def _write_catalog(out: Path, region: Region) -> None:
             "driver": driver,
             "description": text,
             "args": {"urlpath": f"{{{{ CATALOG_DIR }}}}/{file}"},
-            "metadata": {"role": "result", "dataset": name, "license": "of the data that went in", "citation": "of the same"},
+            "metadata": {
+                "role": "result",
+                "dataset": name,
+                "license": "of the data that went in",
+                "citation": "of the same",
+            },
         }
         for name, (file, driver, text) in what.items()
     }

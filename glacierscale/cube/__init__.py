@@ -12,9 +12,7 @@ from glacierscale.store import Store
 __all__ = ["IngestOptions", "ingest"]
 
 
-def ingest(
-    catalog: str | Path, region: Region, *, to: str | Path, options: IngestOptions = IngestOptions()
-) -> Store:
+def ingest(catalog: str | Path, region: Region, *, to: str | Path, options: IngestOptions = IngestOptions()) -> Store:
     """Read a catalogue into a GlacierCube.
 
     Parameters

@@ -126,10 +126,14 @@ def within(shapes: gpd.GeoDataFrame, region: Region) -> gpd.GeoDataFrame:
     """Outlines whose centre lies in the region, neighbours next to each other, so that a block reads one small window."""
     if region.bounds is not None:
         west, south, east, north = region.bounds
-        along = (shapes.lon >= west) & (shapes.lon <= east) if west <= east else (shapes.lon >= west) | (shapes.lon <= east)
+        along = (
+            (shapes.lon >= west) & (shapes.lon <= east) if west <= east else (shapes.lon >= west) | (shapes.lon <= east)
+        )
         shapes = shapes[along & (shapes.lat >= south) & (shapes.lat <= north)]
         if shapes.empty:
-            raise ValueError(f"no glacier of the catalogue lies in the bounds {region.bounds}; check their order (W, S, E, N).")
+            raise ValueError(
+                f"no glacier of the catalogue lies in the bounds {region.bounds}; check their order (W, S, E, N)."
+            )
     order = np.lexsort([shapes.glacier_id, shapes.hilbert_distance()])
     return shapes.iloc[order].reset_index(drop=True)
 

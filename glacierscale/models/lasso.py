@@ -60,7 +60,7 @@ def fit(
     scaled: Floats,
     target_kg_m2: Floats,
     weight: Floats,
-    year: npt.NDArray[np.integer],
+    group: npt.NDArray[np.integer],
     pairs: Sequence[tuple[int, int]],
     *,
     members: int,
@@ -74,8 +74,8 @@ def fit(
         Training rows only, standardised.
     target_kg_m2 : (row,)
     weight : (row,)
-    year : (row,)
-        Years are the groups of the inner folds and of the bootstrap.
+    group : (row,)
+        What inner folds and the bootstrap keep together: years, or glaciers.
     pairs : sequence of (int, int)
         Interactions.
     members : int
@@ -92,8 +92,8 @@ def fit(
     from sklearn.model_selection import GroupKFold
 
     x = np.asfortranarray(columns(scaled, pairs), dtype=float)
-    years, group = np.unique(year, return_inverse=True)
-    inner = list(GroupKFold(min(_INNER_FOLDS, len(years))).split(x, groups=year))
+    groups, number = np.unique(group, return_inverse=True)
+    inner = list(GroupKFold(min(_INNER_FOLDS, len(groups))).split(x, groups=group))
     path = linear_model.LassoCV(cv=inner, alphas=_PENALTIES, max_iter=5000, tol=1e-3).fit(
         x, target_kg_m2, sample_weight=weight
     )
@@ -102,7 +102,7 @@ def fit(
     coefficient, intercept = np.zeros((members, x.shape[1])), np.zeros(members)
     out_of_bag = np.full((members, len(x)), np.nan)
     for member in range(members):
-        drawn = np.bincount(rng.integers(len(years), size=len(years)), minlength=len(years))[group]
+        drawn = np.bincount(rng.integers(len(groups), size=len(groups)), minlength=len(groups))[number]
         model = linear_model.Lasso(penalty, max_iter=5000, tol=1e-3).fit(x, target_kg_m2, sample_weight=weight * drawn)
         coefficient[member], intercept[member] = model.coef_, model.intercept_
         left = drawn == 0

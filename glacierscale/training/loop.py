@@ -83,16 +83,19 @@ def fit(rows: Rows, predictors: tuple[str, ...], options: TrainOptions, stamp: p
     left = np.stack([rows.observed - base.predict(f, rows.design.snow, rows.design.degree_days) for f in number])
     scaled = np.stack([scaler.transform(f, rows.design.predictors) for f in number])
 
+    lesson = training_nets.Lesson(
+        scaled=scaled,
+        left=left,
+        weight=weight,
+        group=training_nets.inner_groups(plan, rows.unit_id, rows.hydro_year),
+        plan=plan,
+        predictors=tuple(predictors),
+    )
     nets: dict[str, Net] = {}
     residual: dict[str, Floats] = {}
     for name in options.nets:
         fit_net = {"lasso": training_nets.fit_lasso, "mlp": training_nets.fit_mlp}[name]
-        nets[name], out_of_bag = fit_net(
-            training_nets.Lesson(
-                scaled=scaled, left=left, weight=weight, year=rows.hydro_year, plan=plan, predictors=tuple(predictors)
-            ),
-            options,
-        )
+        nets[name], out_of_bag = fit_net(lesson, options)
         residual[name] = _residual_std(left, out_of_bag)
     model = SMBModel(
         predictors=tuple(predictors),

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from glacierscale import compute
-from glacierscale.folds import FoldPlan
+from glacierscale.folds import HOLDS_OUT_GLACIERS, FoldPlan
 from glacierscale.models.bundle import Net
 from glacierscale.training.options import TrainOptions
 
 Floats = npt.NDArray[np.floating]
+_ENOUGH_GLACIERS = 8  # for some of them to be kept aside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +27,25 @@ class Lesson:
     """(fold, row) what the fold's base model leaves, kg m-2"""
     weight: Floats
     """(row,) mean 1"""
-    year: npt.NDArray[np.integer]
-    """(row,)"""
+    group: npt.NDArray[np.integer]
+    """(fold, row) what inner validation keeps together: years, or glaciers where the fold holds out glaciers"""
     plan: FoldPlan
     """Training rows of each fold"""
     predictors: tuple[str, ...]
     """Names"""
+
+
+def inner_groups(plan: FoldPlan, unit: npt.NDArray[np.str_], year: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """What the inner validation of each fold keeps together: (fold, row).
+
+    It mirrors the outer split: glaciers where the fold holds out glaciers and trains on enough of them, else years.
+    """
+    _, number = np.unique(unit, return_inverse=True)
+    by_glacier = [
+        fold.scheme in HOLDS_OUT_GLACIERS and len(np.unique(unit[fold.train])) >= _ENOUGH_GLACIERS
+        for fold in plan.folds
+    ]
+    return np.where(np.array(by_glacier)[:, None], number, year)
 
 
 def fit_lasso(lesson: Lesson, options: TrainOptions) -> tuple[Net, Floats]:
@@ -50,7 +64,7 @@ def fit_lasso(lesson: Lesson, options: TrainOptions) -> tuple[Net, Floats]:
             lesson.scaled[fold, own],
             lesson.left[fold, own],
             lesson.weight[own],
-            lesson.year[own],
+            lesson.group[fold, own],
             pairs,
             members=options.members,
             rng=np.random.default_rng([options.seed, fold]),
@@ -95,15 +109,16 @@ def fit_mlp(lesson: Lesson, options: TrainOptions) -> tuple[Net, Floats]:
 
 
 def draw(lesson: Lesson, options: TrainOptions) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Rows each member learns from and stops by, whole years at a time: two masks (fold, member, row)."""
-    shape = (len(lesson.plan.folds), options.members, len(lesson.year))
+    """Rows each member learns from and stops by, whole groups at a time: two masks (fold, member, row)."""
+    shape = (len(lesson.plan.folds), options.members, len(lesson.weight))
     training, validation = np.zeros(shape, bool), np.zeros(shape, bool)
     for number, fold in enumerate(lesson.plan.folds):
         rng = np.random.default_rng([options.seed, number])
-        years = np.unique(lesson.year[fold.train])
-        aside = max(1, round(options.validation_share * len(years)))
+        own = lesson.group[number, fold.train]
+        groups = np.unique(own)
+        aside = max(1, round(options.validation_share * len(groups)))
         for member in range(options.members):
-            stop = np.isin(lesson.year[fold.train], rng.choice(years, aside, replace=False))
+            stop = np.isin(own, rng.choice(groups, aside, replace=False))
             validation[number, member, fold.train[stop]] = True
             training[number, member, fold.train[~stop]] = True
     return training, validation

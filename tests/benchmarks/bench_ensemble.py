@@ -50,7 +50,9 @@ def one(made: ensemble.Tables, fold: int, member: int) -> ensemble.Tables:
     )
 
 
-def skill(made: ensemble.Tables, held_out: np.ndarray, parameters: dict[str, np.ndarray], hidden: tuple[int, ...]) -> float:
+def skill(
+    made: ensemble.Tables, held_out: np.ndarray, parameters: dict[str, np.ndarray], hidden: tuple[int, ...]
+) -> float:
     """RMSE of held-out rows, mean over the networks given."""
     folds = made.scaled.shape[0]
     net = mlp.MLP(parameters=parameters, hidden=hidden, scale=np.ones(folds))

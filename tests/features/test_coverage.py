@@ -134,10 +134,10 @@ def test_the_direction_of_turning_and_the_first_vertex_do_not_matter() -> None:
 
 @pytest.mark.parametrize("size", [1e-2, 1e-3, 1e-4, 1e-6])
 def test_a_polygon_that_is_tiny_beside_its_cell_is_still_seen(size: float) -> None:
-    c = covered(
-        [shapely.box(2, 2, 15, 15), shapely.box(7.3, 4.6, 7.3 + size, 4.6 + size), star(np.random.default_rng(0), 8)]
-    )
-    of = c.polygon == 1
+    rng = np.random.default_rng(0)
+    before = [star(rng, 8) for _ in range(20)]  # whose rounding must not spill over
+    c = covered([*before, shapely.box(7.3, 4.6, 7.3 + size, 4.6 + size), star(rng, 8)])
+    of = c.polygon == 20
     assert (c.row[of].tolist(), c.column[of].tolist()) == ([15], [7])
     assert c.fraction[of][0] == pytest.approx(size**2, rel=1e-6)
 

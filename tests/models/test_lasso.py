@@ -62,7 +62,7 @@ def test_members_differ_and_predict_what_they_were_fitted_as() -> None:
     assert members.std(axis=0).min() > 0
 
 
-def test_out_of_bag_rows_are_whole_years_that_a_member_did_not_draw() -> None:
+def test_out_of_bag_rows_are_whole_groups_that_a_member_did_not_draw() -> None:
     _, target, year, _, _, out_of_bag = fitted(members=8)
     left = np.isfinite(out_of_bag)
     for member in left:

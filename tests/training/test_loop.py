@@ -44,24 +44,35 @@ def test_absurd_targets_of_held_out_rows_change_nothing_in_the_fold_that_holds_t
     assert after.base.degree_day_factor[0] != before.base.degree_day_factor[0]  # the fold of all rows did see them
 
 
-def test_members_learn_from_and_stop_by_whole_years_of_the_training_rows(
-    model: Any, rows: Any, train_options: Any
+def planned(glaciers: int) -> tuple[np.ndarray, np.ndarray, folds.FoldPlan]:
+    unit = np.repeat([f"G{n:02d}" for n in range(glaciers)], 12)
+    year = np.tile(np.arange(1990, 2002), glaciers)
+    place = np.repeat(np.arange(glaciers, dtype=float), 12)
+    return unit, year, folds.plan(unit, year, place, place, ("logo", "loyo", "lsygo"), block_years=6, glacier_groups=20)
+
+
+@pytest.mark.parametrize("glaciers", [4, 12])
+def test_members_stop_by_whole_glaciers_where_the_fold_holds_out_glaciers_and_has_enough_else_by_years(
+    glaciers: int,
 ) -> None:
+    unit, year, plan = planned(glaciers)
+    rows, number = len(unit), len(plan.folds)
     lesson = nets.Lesson(
-        scaled=np.zeros((len(model.plan.folds), len(rows), 1)),
-        left=np.zeros((len(model.plan.folds), len(rows))),
-        weight=np.ones(len(rows)),
-        year=rows.hydro_year,
-        plan=model.plan,
+        scaled=np.zeros((number, rows, 1)),
+        left=np.zeros((number, rows)),
+        weight=np.ones(rows),
+        group=nets.inner_groups(plan, unit, year),
+        plan=plan,
         predictors=("a",),
     )
-    training, validation = nets.draw(lesson, train_options)
-    for number, fold in enumerate(model.plan.folds):
-        for learn, stop in zip(training[number], validation[number], strict=True):
-            assert not (learn & stop).any()
-            np.testing.assert_array_equal(np.flatnonzero(learn | stop), np.sort(fold.train))
-            assert not np.intersect1d(rows.hydro_year[learn], rows.hydro_year[stop]).size
+    training, validation = nets.draw(lesson, TrainOptions(members=3))
+    for at, fold in enumerate(plan.folds):
+        whole = unit if glaciers == 12 and fold.scheme in ("logo", "lsygo") else year
+        for learn, stop in zip(training[at], validation[at], strict=True):
+            np.testing.assert_array_equal(np.flatnonzero(learn | stop), np.sort(fold.train))  # never a test row
+            assert not np.intersect1d(whole[learn], whole[stop]).size
             assert stop.any()
+            assert not (learn & stop).any()
     assert (validation[0, 0] != validation[0, 1]).any()
 
 
@@ -83,8 +94,9 @@ def test_without_folds_the_first_net_is_best_and_all_rows_train(few: Any) -> Non
     assert [fold.scheme for fold in found.plan.folds] == [folds.ALL]
 
 
-def test_the_net_with_less_error_is_best(few: Any) -> None:
-    found = loop.fit(few, NAMES, QUICK, STAMP)
+@pytest.mark.parametrize("order", [("lasso", "mlp"), ("mlp", "lasso")])
+def test_the_net_with_less_error_is_best_whichever_comes_first(few: Any, order: tuple[str, ...]) -> None:
+    found = loop.fit(few, NAMES, dataclasses.replace(QUICK, nets=order), STAMP)
     error = {}
     for net in found.nets:
         held = found.held_out(few.design, net, "logo")
