@@ -1,9 +1,9 @@
-"""Distributed, cloud-native reconstruction and projection of glaciers.
+r"""Distributed, cloud-native reconstruction and projection of glaciers.
 
 The pipeline, one verb per stage, each reading stores and filling one::
 
     catalogue --ingest--> cube --featurize--> features --train--> model --reconstruct--> surface mass balance
-                                                             \\--evaluate--> scores --report--> page
+                                                             \--evaluate--> scores --report--> page
 
     import glacierscale as gs
 

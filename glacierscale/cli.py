@@ -1,7 +1,7 @@
 """The glacierscale command: one subcommand per verb, with the signature of the Python function.
 
-Exit codes: 0 done; 1 a fault of glacierscale itself, with a traceback; 2 wrong input or usage; 4 a store is damaged, or an
-output cannot be written; 130 interrupted.
+Exit codes: 0 done; 1 a fault of glacierscale itself, with a traceback; 2 wrong input or usage; 4 a store is damaged, or
+an output cannot be written; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ examples:
   glacierscale catalog show catalogs/oetztal.yaml
   glacierscale verify demo/smb.zarr --repair
 
-`glacierscale COMMAND --help` tells the options of a command. Options of a verb are written --options.NAME VALUE, or kept in
-a YAML file and passed as --options FILE. Exit codes: 0 done, 1 a bug, 2 wrong input or usage, 4 damaged store or output
-that cannot be written, 130 interrupted.
+`glacierscale COMMAND --help` tells the options of a command. Options of a verb are written --options.NAME VALUE, or
+kept in a YAML file and passed as --options FILE. Exit codes: 0 done, 1 a bug, 2 wrong input or usage, 4 damaged store
+or output that cannot be written, 130 interrupted.
 """
 
 
@@ -128,7 +128,7 @@ def completion(shell: str) -> None:
     Parameters
     ----------
     shell : str
-        bash, zsh or tcsh. For example: ``glacierscale completion bash > ~/.local/share/bash-completion/completions/glacierscale``
+        bash, zsh or tcsh. In bash: ``eval "$(glacierscale completion bash)"``.
     """
     import shtab
 
@@ -173,6 +173,8 @@ def _call(function: Callable[..., Any], words: list[str], prog: str) -> int:
 
 def _guarded(work: Callable[[], int]) -> int:
     """Run a command; errors that a user can mend become one message, others keep their traceback."""
+    from glacierscale.store import StoreError
+
     try:
         return work()
     except KeyboardInterrupt:
@@ -180,11 +182,7 @@ def _guarded(work: Callable[[], int]) -> int:
         return 130
     except (ValueError, LookupError, FileNotFoundError, FileExistsError, NotADirectoryError) as error:
         return _say(error, 2)
-    except OSError as error:
-        return _say(error, 4)
-    except RuntimeError as error:
-        if type(error).__name__ != "StoreError":
-            raise
+    except (OSError, StoreError) as error:
         return _say(error, 4)
 
 

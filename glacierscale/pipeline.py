@@ -185,7 +185,7 @@ def verify(store: str | Path | Store, *, repair: bool = False) -> list[Damage]:
     stamp = bound.stamp
     bound.forget(damages)
     inputs = {name: _found_from(bound.url, entry.url) for name, entry in stamp.inputs.items()}
-    options = {name: tuple(v) if isinstance(v, list) else v for name, v in stamp.options.items()}
+    options: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in stamp.options.items()}
     if stamp.verb == "ingest":
         region = options.pop("region")
         years = HydroYears(**region.pop("years"))

@@ -22,7 +22,7 @@ from glacierscale import schema
 
 REFERENCES = (
     "Bolibar et al. 2020, doi 10.5194/tc-14-565-2020; Roberts et al. 2017, doi 10.1111/ecog.02881; "
-    "Calov and Greve 2005, doi 10.3189/172756505781829601; Zekollari and Huss 2020, doi 10.1038/s41586-019-1071-0"
+    "Calov and Greve 2005, doi 10.3189/172756505781829601; Hock 2003, doi 10.1016/S0022-1694(03)00257-9"
 )
 
 

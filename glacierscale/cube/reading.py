@@ -61,7 +61,7 @@ def choose(catalog: Catalog, options: IngestOptions) -> dict[str, list[Entry]]:
         chosen[role] = catalog.select(role)
     if len(chosen["terrain"]) != 1:
         raise ValueError(
-            f"the catalogue {catalog.name} has {len(chosen['terrain'])} entries of role terrain, expected one elevation model."
+            f"the catalogue {catalog.name} has {len(chosen['terrain'])} entries of role terrain, expected one."
         )
     return chosen
 
@@ -123,7 +123,7 @@ def read(chosen: dict[str, list[Entry]], region: Region, options: IngestOptions)
 
 
 def within(shapes: gpd.GeoDataFrame, region: Region) -> gpd.GeoDataFrame:
-    """Outlines whose centre lies in the region, neighbours next to each other, so that a block reads one small window."""
+    """Outlines whose centre lies in the region, neighbours next to each other: a block then reads one small window."""
     if region.bounds is not None:
         west, south, east, north = region.bounds
         along = (

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from glacierscale import provenance, schema
 from glacierscale.schema import Schema, Variable
+from glacierscale.store.blocks import Block, Damage, NoStoreError, StoreError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,54 +22,9 @@ if TYPE_CHECKING:
 
     from glacierscale.store.objects import Objects
 
-__all__ = ["Block", "Damage", "Store", "StoreError"]
+__all__ = ["Block", "Damage", "NoStoreError", "Store", "StoreError"]
 
-DECLARED = "declared"
-
-
-def __getattr__(name: str) -> Any:
-    if name == "StoreError":  # lives beside obstore, which takes time to import
-        from glacierscale.store.objects import StoreError
-
-        return StoreError
-    raise AttributeError(name)
-
-
-@dataclass(frozen=True, order=True)
-class Block:
-    """A chunk-aligned run along one dimension: the unit of work, of writing, of resuming and of retry."""
-
-    dim: str
-    """Dimension it runs along."""
-    start: int
-    """First entry."""
-    stop: int
-    """One past the last entry."""
-
-    @property
-    def slice(self) -> slice:
-        """The run as a slice."""
-        return slice(self.start, self.stop)
-
-    @property
-    def name(self) -> str:
-        """Name of its completion record."""
-        return f"{self.dim}-{self.start:09d}"
-
-    def __str__(self) -> str:
-        return f"{self.dim} {self.start}..{self.stop - 1}"
-
-
-@dataclass(frozen=True)
-class Damage:
-    """One fault that `Store.verify` found."""
-
-    key: str
-    """Key of the faulty object."""
-    fault: str
-    """What is wrong with it."""
-    block: Block | None
-    """Block it belongs to; None for what is written when the store is declared."""
+DECLARED = "declared"  # name of the completion record of what is written when a store is declared
 
 
 @dataclass(frozen=True)
@@ -89,8 +45,6 @@ class Store:
         StoreError
             If there is no glacierscale store, or it is of another kind than `wanted`.
         """
-        from glacierscale.store.objects import NoStoreError
-
         if isinstance(place, Store):
             found = place
         else:
@@ -153,22 +107,10 @@ class Store:
             # Killed while it was declared, or somebody else's folder: only the root tells.
             attributes, _ = layout.read_layout(place)
             if "glacierscale_stamp" not in attributes and place.get(".blocks/declaring") is None:
-                raise objects.NoStoreError(
-                    f"{self.url} holds something that is no glacierscale store; write elsewhere."
-                )
+                raise NoStoreError(f"{self.url} holds something that is no glacierscale store; write elsewhere.")
         place.put(".blocks/declaring", b"")
         lengths = {**{str(name): length for name, length in static.sizes.items()}, **sizes}
-        attributes = {
-            **static.attrs,
-            "Conventions": "CF-1.11",
-            "title": static.attrs.get("title", self.schema.title),
-            "source": f"glacierscale {stamp.version} {stamp.verb}",
-            "references": provenance.REFERENCES,
-            "history": f"glacierscale {stamp.version} (commit {stamp.commit or 'unknown'}): {stamp.verb}",
-            "glacierscale_schema": self.schema.name,
-            "glacierscale_stamp": stamp.as_dict(),
-            "glacierscale_blocks": {dim: (chunks or {}).get(dim, size) for dim, size in self.schema.blocks.items()},
-        }
+        attributes = layout.root_attributes(self.schema, static.attrs, stamp, chunks or {})
         made = layout.create(self.schema, static, attributes, lengths, without)
         for key, data in made.items():
             place.put(key, data)
@@ -217,7 +159,7 @@ class Store:
             array[region] = layout.encode(arrays[name], variable)
             expected += layout.chunks_in(array, variable.dims, block.dim, block.stop - block.start)
         if len(recorder.written) != expected:
-            raise objects.StoreError(
+            raise StoreError(
                 f"block {block} of {self.url}: {len(recorder.written)} chunks written, expected {expected}."
             )
         place.put(f"{objects.RECORDS}/{block.name}.json", objects.pack_record(recorder.written, {}))
@@ -289,7 +231,7 @@ class Store:
 
         left = self.unfinished()
         if left and not partial:
-            raise objects.StoreError(
+            raise StoreError(
                 f"{self.url} is unfinished: {len(left)} blocks are missing, the first is {left[0]}. "
                 "Run the command that makes it again, or open it with partial=True."
             )
@@ -312,7 +254,7 @@ class Store:
 
         record = self._objects().get(f".blocks/{DECLARED}.json")
         if record is None:
-            raise objects.StoreError(f"{self.url} was never declared; run the command that makes it again.")
+            raise StoreError(f"{self.url} was never declared; run the command that makes it again.")
         return provenance.Stamp.from_dict(objects.unpack_record(record).stamp)
 
     def fingerprint(self) -> str:
@@ -323,36 +265,16 @@ class Store:
 
     def verify(self) -> list[Damage]:
         """Every object that is missing, has another length or another checksum, and every unfinished block."""
+        from glacierscale.store import verification
+
         place = self._objects()
-        damages = self._damages(place, DECLARED, None)
+        damages = verification.damages(place, DECLARED, None)
         if any(damage.key in ("zarr.json", f".blocks/{DECLARED}.json") for damage in damages):
             return damages  # what blocks there are is not known
         for dim in self.schema.blocks:
             if self._variables_along(dim):
                 for block in self.blocks(dim):
-                    damages += self._damages(place, block.name, block)
-        return damages
-
-    @staticmethod
-    def _damages(place: Objects, name: str, block: Block | None) -> list[Damage]:
-        from glacierscale.store import objects
-
-        key = f".blocks/{name}.json"
-        record = place.get(key)
-        if record is None:
-            return [Damage(key, "was never completed", block)]
-        try:
-            sealed = objects.unpack_record(record).objects
-        except objects.StoreError as error:
-            return [Damage(key, str(error), block)]
-        damages = []
-        for key, (length, checksum) in sealed.items():
-            data = place.get(key)
-            if data is None:
-                damages.append(Damage(key, "is missing", block))
-            elif objects.seal(data) != [length, checksum]:
-                fault = "checksum differs" if len(data) == length else f"has {len(data)} bytes, expected {length}"
-                damages.append(Damage(key, fault, block))
+                    damages += verification.damages(place, block.name, block)
         return damages
 
     def _objects(self) -> Objects:

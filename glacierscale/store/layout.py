@@ -14,8 +14,10 @@ import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import MemoryStore
 
+from glacierscale import provenance
 from glacierscale.schema import IDENTITY, Schema, Variable
-from glacierscale.store.objects import Objects, StoreError
+from glacierscale.store.blocks import StoreError
+from glacierscale.store.objects import Objects
 
 _TIME = {"units": "days since 1970-01-01", "calendar": "proleptic_gregorian"}
 
@@ -55,6 +57,23 @@ def create(
         warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
         zarr.consolidate_metadata(memory)
     return {key: value.to_bytes() for key, value in sorted(memory._store_dict.items())}
+
+
+def root_attributes(
+    wanted: Schema, given: Mapping[Any, Any], stamp: provenance.Stamp, chunks: Mapping[str, int]
+) -> dict[str, Any]:
+    """Attributes of the root group: CF's, the stamp, and how long blocks are along each dimension."""
+    return {
+        **given,
+        "Conventions": "CF-1.11",
+        "title": given.get("title", wanted.title),
+        "source": f"glacierscale {stamp.version} {stamp.verb}",
+        "references": provenance.REFERENCES,
+        "history": f"glacierscale {stamp.version} (commit {stamp.commit or 'unknown'}): {stamp.verb}",
+        "glacierscale_schema": wanted.name,
+        "glacierscale_stamp": stamp.as_dict(),
+        "glacierscale_blocks": {dim: chunks.get(dim, size) for dim, size in wanted.blocks.items()},
+    }
 
 
 def block_dim(wanted: Schema, variable: Variable) -> str | None:

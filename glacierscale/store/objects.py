@@ -15,15 +15,9 @@ from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import ObjectStore, WrapperStore
 
+from glacierscale.store.blocks import NoStoreError, StoreError
+
 RECORDS = ".blocks"
-
-
-class StoreError(RuntimeError):
-    """A store is absent, unfinished, damaged or cannot be written."""
-
-
-class NoStoreError(StoreError, ValueError):
-    """What was named is no store, or one of another kind."""
 
 
 class Objects:

@@ -184,7 +184,7 @@ class EnsembleTask(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam with decoupled weight decay, element by element."""
         return torch.optim.AdamW(
-            self.parameters(), lr=self.fitting.learning_rate, weight_decay=self.fitting.weight_decay
+            self.parameters(), lr=self.fitting.learning_rate, weight_decay=self.fitting.weight_decay, fused=True
         )
 
 

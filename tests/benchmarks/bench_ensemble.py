@@ -1,8 +1,8 @@
 """30 members x 32 folds on 1,000 rows: all networks together against the same trainings one after another.
 
-Prints one JSON line. Both sides run `training.ensemble.fit` with the same rows, steps and epochs; the reference trains some of
-the networks alone, one `fit` each, and its time is scaled to all of them (the trainings are alike). `same_loop` is a second,
-harder reference: a bare loop in PyTorch without Lightning around it.
+Prints one JSON line. Both sides run `training.ensemble.fit` with the same rows, steps and epochs; the reference trains
+some of the networks alone, one `fit` each, and its time is scaled to all of them (the trainings are alike).
+`ratio_to_bare_loop` is against a harder reference: a bare loop in PyTorch without Lightning around it.
 """
 
 from __future__ import annotations

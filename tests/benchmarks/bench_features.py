@@ -1,9 +1,9 @@
 """Features of 1,000 glaciers x 40 years against a clip-and-select loop; growth from 1,000 to 8,000; peak memory.
 
-Prints one JSON line. The reference is what the field's scripts do, with everything already in memory: for each glacier clip the
-elevation model to the outline, select the nearest climate cell, and compute the same predictors year by year. It is timed on a
-sample of glaciers and scaled. Ours is `features.tensors.compute_block` over all blocks, in memory too, on all cores.
-Memory is the peak resident set of `featurize` from store to store in a process of its own.
+Prints one JSON line. The reference is what the field's scripts do, with everything already in memory: for each glacier
+clip the elevation model to the outline, select the nearest climate cell, and compute the same predictors year by year.
+It is timed on a sample of glaciers and scaled. Ours is `features.tensors.compute_block` over all blocks, in memory too,
+on all cores. Memory is the peak resident set of `featurize` from store to store in a process of its own.
 """
 
 from __future__ import annotations

@@ -8,13 +8,14 @@ from glacierscale.sources.observations.geodetic import geodetic_from_dh, geodeti
 from glacierscale.sources.observations.glacierwide import alpgm_matrix, glacierscale, norway_glacier_wide
 from glacierscale.sources.observations.inventories import inventories
 from glacierscale.sources.observations.stakes import iceland_stakes, norway_stakes
-from glacierscale.sources.observations.table import DEFAULT_SIGMA_KG_M2, check_observations
+from glacierscale.sources.observations.table import DEFAULT_SIGMA_KG_M2, check_observations, empty
 from glacierscale.sources.observations.wgms import wgms, wgms_profiles
 
 __all__ = [
     "DEFAULT_SIGMA_KG_M2",
     "alpgm_matrix",
     "check_observations",
+    "empty",
     "geodetic_from_dh",
     "geodetic_norway",
     "glacierscale",

@@ -1,0 +1,50 @@
+"""A block of a store, and what can be wrong with a store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class StoreError(RuntimeError):
+    """A store is absent, unfinished, damaged or cannot be written."""
+
+
+class NoStoreError(StoreError, ValueError):
+    """What was named is no store, or one of another kind."""
+
+
+@dataclass(frozen=True, order=True)
+class Block:
+    """A chunk-aligned run along one dimension: the unit of work, of writing, of resuming and of retry."""
+
+    dim: str
+    """Dimension it runs along."""
+    start: int
+    """First entry."""
+    stop: int
+    """One past the last entry."""
+
+    @property
+    def slice(self) -> slice:
+        """The run as a slice."""
+        return slice(self.start, self.stop)
+
+    @property
+    def name(self) -> str:
+        """Name of its completion record."""
+        return f"{self.dim}-{self.start:09d}"
+
+    def __str__(self) -> str:
+        return f"{self.dim} {self.start}..{self.stop - 1}"
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One fault that `Store.verify` found."""
+
+    key: str
+    """Key of the faulty object."""
+    fault: str
+    """What is wrong with it."""
+    block: Block | None
+    """Block it belongs to; None for what is written when the store is declared."""
