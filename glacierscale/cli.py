@@ -7,6 +7,7 @@ an output cannot be written; 130 interrupted.
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -163,12 +164,24 @@ def _call(function: Callable[..., Any], words: list[str], prog: str) -> int:
     import jsonargparse
 
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    result = jsonargparse.auto_cli(function, args=words, prog=prog, as_positional=True)
+    result = jsonargparse.auto_cli(function, args=_spelt_out(function, words), prog=prog, as_positional=True)
     if isinstance(result, int):
         return result
     if isinstance(result, Path) or hasattr(result, "url"):
         print(getattr(result, "url", result))
     return 0
+
+
+def _spelt_out(function: Callable[..., Any], words: list[str]) -> list[str]:
+    """Words of a command in which a bare flag, such as ``--repair``, says true."""
+    flags = {
+        f"--{name}" for name, p in inspect.signature(function).parameters.items() if p.annotation in ("bool", bool)
+    }
+    after = [*words[1:], ""]
+    return [
+        f"{word}=true" if word in flags and following.lower() not in ("true", "false") else word
+        for word, following in zip(words, after, strict=True)
+    ]
 
 
 def _guarded(work: Callable[[], int]) -> int:

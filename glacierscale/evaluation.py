@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from glacierscale import folds, metrics, provenance, schema
-from glacierscale.models import nulls
-from glacierscale.models.bundle import SMBModel
-from glacierscale.models.rows import Rows, observed_rows
+from glacierscale.models import nulls, scaling
+from glacierscale.models.bundle import SMBModel, fold_weights
+from glacierscale.models.rows import TOPOGRAPHY, Rows, observed_rows
 from glacierscale.store import Store
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def evaluate(
         )
     for fold in model.plan.folds:
         folds.check_no_leak(fold, rows.unit_id, rows.hydro_year)
+    refuse_leaking_scaler(model, rows)
     predictions = held_out_predictions(model, rows)
     scores, groups = score(predictions, options)
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,6 +107,27 @@ def evaluate(
         if table is not None:
             provenance.write_table(table, folder / f"{name}.parquet", stamp)
     return scores
+
+
+def refuse_leaking_scaler(model: SMBModel, rows: Rows) -> None:
+    """Raise `LeakError` if a fold's scaler is not that of its training rows alone."""
+    training = fold_weights(model.plan, np.ones(len(rows))) > 0
+    bounded = np.isin(model.predictors, TOPOGRAPHY)
+    own = scaling.fit(rows.design.predictors, training, bounded)
+    for number, fold in enumerate(model.plan.folds):
+        same = [
+            np.allclose(a[number], b[number], rtol=1e-5)
+            for a, b in zip(_numbers(model.scaler), _numbers(own), strict=True)
+        ]
+        if not all(same):
+            raise folds.LeakError(
+                f"{fold.scheme} without {fold.name}: the scaler was not fitted on the fold's training rows alone. "
+                "Train the model again."
+            )
+
+
+def _numbers(scaler: scaling.Scaler) -> tuple[Floats, ...]:
+    return scaler.mean, scaler.std, scaler.low, scaler.high
 
 
 def held_out_predictions(model: SMBModel, rows: Rows) -> pd.DataFrame:

@@ -94,7 +94,7 @@ def read_plan(file: str | Path) -> RunPlan:
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(RunPlan, "plan")
     try:
-        return parser.instantiate_classes(parser.parse_object({"plan": content})).plan  # type: ignore[no-any-return]
+        return parser.instantiate(parser.parse_object({"plan": content})).plan  # type: ignore[no-any-return]
     except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
 

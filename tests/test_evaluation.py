@@ -132,6 +132,13 @@ def test_a_model_that_trained_on_what_it_claims_to_hold_out_is_refused(
         evaluate(planted, features, to=tmp_path)
 
 
+def test_a_scaler_that_saw_test_rows_is_refused(model: Any, features: Any, tmp_path: Path) -> None:
+    leaking = dataclasses.replace(model.scaler, mean=np.repeat(model.scaler.mean[:1], len(model.scaler.mean), axis=0))
+    with pytest.raises(folds.LeakError, match="the scaler was not fitted on the fold's training rows alone"):
+        evaluate(dataclasses.replace(model, scaler=leaking), features, to=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_model_without_folds_has_nothing_to_score(model: Any, features: Any, tmp_path: Path) -> None:
     bare = dataclasses.replace(model, plan=folds.FoldPlan(folds=model.plan.folds[:1]))
     with pytest.raises(
