@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,10 @@ def read_plan(file: str | Path) -> RunPlan:
         raise ValueError(f"{path} is no YAML: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds {type(content).__name__}, expected a mapping with catalog and region.")
+    known = [entry.name for entry in fields(RunPlan)]
+    unknown = sorted(str(key) for key in content if key not in known)
+    if unknown:
+        raise ValueError(f"{path} holds {', '.join(unknown)}; expected some of {', '.join(known)}.")
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(RunPlan, "plan")
     try:
@@ -221,6 +225,8 @@ def _write_catalog(out: Path, region: Region) -> None:
         "smb": ("smb.zarr", "zarr", "reconstructed annual surface mass balance, kg m-2"),
         "predictions": ("predictions.parquet", "parquet", "held-out predictions of every scheme and model, kg m-2"),
         "scores": ("scores.parquet", "parquet", "scores with bootstrap intervals"),
+        "scores_by_group": ("scores_by_group.parquet", "parquet", "scores per fold and per glacier"),
+        "coefficients": ("coefficients.parquet", "parquet", "standardised effects of the Lasso in every fold"),
     }
     sources = {
         name: {
@@ -235,6 +241,7 @@ def _write_catalog(out: Path, region: Region) -> None:
             },
         }
         for name, (file, driver, text) in what.items()
+        if (out / file).exists()
     }
     content = {"metadata": {"title": f"Results of {region.name}"}, "sources": sources}
     text = yaml.safe_dump(content, sort_keys=False)

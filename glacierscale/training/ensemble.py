@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +52,9 @@ class Fitting:
     seed: int
 
 
-def fit(tables: Tables, fitting: Fitting, *, accelerator: str = "auto", progress: bool = False) -> dict[str, Floats]:
+def fit(
+    tables: Tables, fitting: Fitting, *, accelerator: str = "auto", on_epoch: Callable[[], object] = lambda: None
+) -> dict[str, Floats]:
     """Train all networks together.
 
     Parameters
@@ -61,8 +63,8 @@ def fit(tables: Tables, fitting: Fitting, *, accelerator: str = "auto", progress
     fitting : Fitting
     accelerator : str
         Lightning's name of the hardware.
-    progress : bool
-        Show Lightning's progress bar.
+    on_epoch : callable
+        Called after every epoch.
 
     Returns
     -------
@@ -70,7 +72,7 @@ def fit(tables: Tables, fitting: Fitting, *, accelerator: str = "auto", progress
         Parameters by name, each (fold, member, ...): those of the epoch with the least validation loss of each network.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # what hardware there is, and advertisements
-    task = EnsembleTask(tables, fitting)
+    task = EnsembleTask(tables, fitting, on_epoch)
     with warnings.catch_warnings():
         # The loader yields step numbers and the task moves no data, so worker processes would only cost time; and a
         # machine with a GPU is used when Lightning is told "auto".
@@ -84,9 +86,8 @@ def fit(tables: Tables, fitting: Fitting, *, accelerator: str = "auto", progress
             devices=1,
             logger=False,
             enable_checkpointing=False,
-            enable_progress_bar=progress,
+            enable_progress_bar=False,
             enable_model_summary=False,
-            barebones=False,
             deterministic=True,
         )
         trainer.fit(task, DataLoader(_Steps(task.steps_per_epoch), batch_size=None))
@@ -118,9 +119,9 @@ class EnsembleTask(pl.LightningModule):
     least: torch.Tensor
     waited: torch.Tensor
 
-    def __init__(self, tables: Tables, fitting: Fitting) -> None:
+    def __init__(self, tables: Tables, fitting: Fitting, on_epoch: Callable[[], object] = lambda: None) -> None:
         super().__init__()
-        self.fitting = fitting
+        self.fitting, self.on_epoch = fitting, on_epoch
         folds, members, _ = tables.training.shape
         drawn = mlp.many(folds * members, tables.scaled.shape[-1], fitting.hidden, fitting.seed)
         self.names = list(drawn)
@@ -166,6 +167,7 @@ class EnsembleTask(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Keep what each network has that is better; stop when nearly all have not improved for a while."""
         self._keep_the_best()
+        self.on_epoch()
         if (self.waited >= self.fitting.patience).float().mean() >= _PATIENT_SHARE:
             self.trainer.should_stop = True
 

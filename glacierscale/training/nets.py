@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from dataclasses import dataclass
 
@@ -85,24 +86,18 @@ def fit_mlp(lesson: Lesson, options: TrainOptions) -> tuple[Net, Floats]:
 
     training, validation = draw(lesson, options)
     scale = np.array([lesson.left[f, fold.train].std() for f, fold in enumerate(lesson.plan.folds)])
-    parameters = ensemble.fit(
-        ensemble.Tables(
-            scaled=lesson.scaled,
-            target=lesson.left / scale[:, None],
-            weight=lesson.weight,
-            training=training,
-            validation=validation,
-        ),
-        ensemble.Fitting(
-            hidden=options.hidden,
-            epochs=options.epochs,
-            batch_size=options.batch_size,
-            learning_rate=options.learning_rate,
-            weight_decay=options.weight_decay,
-            patience=options.patience,
-            seed=options.seed,
-        ),
+    tables = ensemble.Tables(
+        scaled=lesson.scaled,
+        target=lesson.left / scale[:, None],
+        weight=lesson.weight,
+        training=training,
+        validation=validation,
     )
+    names = [field.name for field in dataclasses.fields(ensemble.Fitting)]
+    fitting = ensemble.Fitting(**{name: getattr(options, name) for name in names})
+    with compute.progress() as bar:
+        task = bar.add_task("train mlp, epochs", total=options.epochs)
+        parameters = ensemble.fit(tables, fitting, on_epoch=lambda: bar.advance(task))
     net = mlp.MLP(parameters=parameters, hidden=options.hidden, scale=scale)
     predicted = np.stack([net.members(fold, lesson.scaled[fold]) for fold in range(len(scale))])
     return net, np.where(validation, predicted, np.nan)
