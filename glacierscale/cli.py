@@ -111,13 +111,14 @@ def catalog_show(file: str) -> None:
     """
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from glacierscale.catalog import open_catalog
 
     rows = open_catalog(file).describe()
     shown = ("name", "role", "dataset", "driver", "description", "license")
-    table = Table(*shown, title=escape(str(file)))
+    columns = [Column("name", no_wrap=True), *(Column(name, overflow="fold") for name in shown[1:])]
+    table = Table(*columns, title=escape(str(file)))
     for row in rows:
         table.add_row(*(escape(str(row[name])) for name in shown))
     Console().print(table)
@@ -177,10 +178,9 @@ def _spelt_out(function: Callable[..., Any], words: list[str]) -> list[str]:
     flags = {
         f"--{name}" for name, p in inspect.signature(function).parameters.items() if p.annotation in ("bool", bool)
     }
-    after = [*words[1:], ""]
     return [
         f"{word}=true" if word in flags and following.lower() not in ("true", "false") else word
-        for word, following in zip(words, after, strict=True)
+        for word, following in zip(words, [*words[1:], ""], strict=False)
     ]
 
 

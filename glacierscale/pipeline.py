@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from glacierscale import provenance
 from glacierscale.cube import IngestOptions, ingest
 from glacierscale.evaluation import EvaluateOptions, evaluate
 from glacierscale.features.options import FeaturizeOptions
@@ -188,24 +189,19 @@ def verify(store: str | Path | Store, *, repair: bool = False) -> list[Damage]:
         return damages
     stamp = bound.stamp
     bound.forget(damages)
-    inputs = {name: _found_from(bound.url, entry.url) for name, entry in stamp.inputs.items()}
+    inputs = {name: provenance.found_from(bound.url, entry.url) for name, entry in stamp.inputs.items()}
     options: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in stamp.options.items()}
     if stamp.verb == "ingest":
         region = options.pop("region")
         years = HydroYears(**region.pop("years"))
         bounds = tuple(region.pop("bounds") or ()) or None
         region = Region(**region, years=years, bounds=bounds)
-        ingest(inputs["catalog"], region, to=bound.url, options=IngestOptions(data=inputs["data"], **options))
+        ingest(inputs["@catalog"], region, to=bound.url, options=IngestOptions(data=inputs["@data"], **options))
     elif stamp.verb == "featurize":
         featurize(inputs["cube"], to=bound.url, options=FeaturizeOptions(**options))
     else:
         reconstruct(inputs["model"], inputs["features"], to=bound.url, options=ReconstructOptions(**options))
     return bound.verify()
-
-
-def _found_from(url: str, relative: str) -> str:
-    """An input's place from how it was written into a stamp."""
-    return relative if not relative or "://" in relative or "://" in url else str((Path(url) / relative).resolve())
 
 
 def _state(made: Path) -> tuple[int, ...]:

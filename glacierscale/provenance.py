@@ -156,6 +156,13 @@ def relative(url: str | Path, to: str | Path) -> str:
     return Path(os.path.relpath(Path(url).absolute(), Path(to).absolute())).as_posix()
 
 
+def found_from(url: str, relative: str) -> str:
+    """An input's place from how `relative` wrote it into the stamp of an output at `url`; empty stays empty."""
+    if not relative or "://" in relative or "://" in url:
+        return relative
+    return str((Path(url) / relative).resolve())
+
+
 @cache
 def version() -> str:
     """Installed version of glacierscale."""

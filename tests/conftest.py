@@ -248,3 +248,48 @@ def rows(features: Any, model: Any) -> Any:
     from glacierscale.models.rows import observed_rows
 
     return observed_rows(features.open(), model.predictors)
+
+
+@pytest.fixture(scope="session")
+def small_range() -> Any:
+    """A synthetic range of twelve glaciers, half of them observed, over thirteen years."""
+    from glacierscale.synthetic import SyntheticOptions
+
+    return SyntheticOptions(glaciers=12, observed=6, first_year=2000, last_year=2012)
+
+
+@pytest.fixture(scope="session")
+def small_raw(small_range: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its raw files; copy them before breaking one."""
+    from glacierscale.demo import write_raw
+
+    folder = tmp_path_factory.mktemp("small_raw") / "raw"
+    write_raw(small_range, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_run_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run file for the small range: three blocks of glaciers, every net, few members."""
+    import shutil
+
+    folder = tmp_path_factory.mktemp("small_run_file")
+    shutil.copy(Path(__file__).resolve().parents[1] / "catalogs" / "demo.yaml", folder)
+    (folder / "run.yaml").write_text(
+        "catalog: demo.yaml\n"
+        "region: {name: Small range, years: {first: 2000, last: 2012}}\n"
+        "ingest: {glaciers_per_block: 5}\n"
+        "train: {hold_out: [logo, loyo, lsygo], members: 3, epochs: 5, hidden: [8]}\n"
+        "evaluate: {draws: 100}\n"
+    )
+    return folder / "run.yaml"
+
+
+@pytest.fixture(scope="session")
+def small_run(small_raw: Path, small_run_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything that `glacierscale run` makes of the small range; copy it before changing it."""
+    from glacierscale.pipeline import run
+
+    out = tmp_path_factory.mktemp("small_run") / "out"
+    run(small_run_file, to=out, data=str(small_raw))
+    return out

@@ -104,3 +104,9 @@ def test_options_become_plain_json_types() -> None:
         years: tuple[int, int] = (1, 2)
 
     assert provenance.options_dict(Options()) == {"place": "a/b", "years": [1, 2]}
+
+
+def test_inputs_are_found_from_where_their_output_lies(tmp_path: Path) -> None:
+    assert provenance.found_from(str(tmp_path / "a" / "cube.zarr"), "../x.yaml") == str(tmp_path / "a" / "x.yaml")
+    assert provenance.found_from("s3://bucket/cube.zarr", "s3://bucket/x") == "s3://bucket/x"
+    assert provenance.found_from(str(tmp_path), "s3://bucket/x") == "s3://bucket/x"

@@ -179,6 +179,11 @@ class Entry:
         except ImportError as fault:
             remedy = "install glacierscale with the extra s3, gcs or azure"
             raise self._error(f"no package to read it ({fault})", "the package of its store", remedy) from fault
+        except CatalogError:
+            raise
+        except (ValueError, OSError) as fault:
+            came = f"{source} cannot be read ({fault})"
+            raise self._error(came, f"data that the driver {self.driver} opens", "check or fetch it again") from fault
 
     def _error(self, came: str, expected: str, remedy: str) -> CatalogError:
         return CatalogError(came, expected, remedy, path=self.catalog, line=self.line, entry=self.name)

@@ -56,8 +56,12 @@ def ingest(catalog: str | Path, region: Region, *, to: str | Path, options: Inge
         }
         | {
             # Where to find them again; what they hold is fingerprinted above.
-            "catalog": provenance.Input(url=provenance.relative(catalog, to), fingerprint=""),
-            "data": provenance.Input(url=provenance.relative(options.data, to) if options.data else "", fingerprint=""),
+            "@catalog": provenance.Input(url=provenance.relative(catalog, to), fingerprint=""),
+            "@data": provenance.Input(
+                url=provenance.relative(options.data, to) if options.data else "", fingerprint=""
+            ),
+                url=provenance.relative(options.data, to) if options.data else "", fingerprint=""
+            ),
         },
     )
     store = Store(str(to), schema.CUBE)

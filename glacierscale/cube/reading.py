@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MARGIN_CELLS = 4
 """Terrain kept around the outermost glaciers, for slopes at their margins."""
 
+SMALL_BYTES = 2**28
+"""Climate up to this size is read whole."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
@@ -70,8 +73,9 @@ def named(entry: Entry, function: Any, *args: Any, **kwargs: Any) -> Any:
     """Call a reader; its errors name the entry."""
     try:
         return function(*args, **kwargs)
-    except ValueError as error:
-        raise ValueError(f"entry {entry.name!r}: {error}") from error
+    except (ValueError, OSError) as error:
+        cause = f" {error.__cause__}" if isinstance(error, OSError) and error.__cause__ else ""
+        raise ValueError(f"entry {entry.name!r}: {error}{cause}") from error
 
 
 def read(chosen: dict[str, list[Entry]], region: Region, options: IngestOptions) -> Sources:
@@ -93,7 +97,7 @@ def read(chosen: dict[str, list[Entry]], region: Region, options: IngestOptions)
     fields = named(
         climate_entry,
         climate.normalize,
-        [entry.open() for entry in chosen["climate"]],
+        [in_memory_if_small(entry.open()) for entry in chosen["climate"]],
         climate_entry.metadata["convention"],
         member=options.member,
     )
@@ -120,6 +124,11 @@ def read(chosen: dict[str, list[Entry]], region: Region, options: IngestOptions)
         observations=observed(chosen, shapes, region.years),
         inventories=pd.concat(inventories, ignore_index=True) if inventories else None,
     )
+
+
+def in_memory_if_small(fields: xr.Dataset) -> xr.Dataset:
+    """Read a small dataset now; one chunk a month, as some publishers write, would cost seconds at every pass."""
+    return fields.load() if fields.nbytes <= SMALL_BYTES else fields
 
 
 def within(shapes: gpd.GeoDataFrame, region: Region) -> gpd.GeoDataFrame:

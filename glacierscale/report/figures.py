@@ -9,6 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from glacierscale.report.style import (
+    BLUE,
+    DENSE_MARKS,
+    GRID,
+    INK,
+    M_WE,
+    MODELS,
+    MUTED,
+    NULLS,
+    PAPER,
+    RED,
+    SCHEMES,
+    Z90,
+    colour_of,
+    drawn,
+    gid,
+    in_order,
+    model_label,
+    panels,
+    scheme_label,
+)
+
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
@@ -29,30 +51,33 @@ def series_figure(series: xr.Dataset) -> tuple[Any, str]:
         SVG.
     """
     figure, grid = panels(1, 2, height=5.6, sharex=True)
-    year = series["hydro_year"].values
-    titles = {"": "Annual, m w.e. per year", "cumulative": "Cumulative, m w.e."}
-    for axes, (kind, title) in zip(grid[:, 0], titles.items(), strict=True):
-        prefix = f"{kind}_" if kind else ""
-        line = series[kind or "mean"].values * M_WE
-        for band, alpha, label in (
-            ("shared_std", 0.16, "90 %, residuals shared by all glaciers"),
-            ("std", 0.38, "90 %, residuals independent between glaciers"),
-        ):
-            half = Z90 * M_WE * series[prefix + band].values
-            name = gid(kind or "annual", band)
-            axes.fill_between(year, line - half, line + half, color=BLUE, alpha=alpha, lw=0, label=label, gid=name)
-        axes.axhline(0, color=INK, lw=0.8)
-        axes.plot(
-            year, line, color=BLUE, lw=1.5, marker="o", ms=2.6, label="area-weighted mean", gid=gid(kind or "annual")
-        )
-        axes.set_title(title)
-        axes.margins(x=0.01)
+    draw_series(grid[0, 0], series, cumulative=False)
+    draw_series(grid[1, 0], series, cumulative=True)
     grid[1, 0].set_xlabel("hydrological year")
     grid[1, 0].xaxis.get_major_locator().set_params(integer=True)
     grid[1, 0].legend(loc="lower left", fontsize=8)
-    total = float(series["cumulative"].values[-1]) * M_WE
+    year, total = series["hydro_year"].values, float(series["cumulative"].values[-1]) * M_WE
     alt = f"Annual and cumulative area-weighted surface mass balance {year[0]} to {year[-1]}"
     return figure, f"{alt}; the sum is {total:.1f} m w.e."
+
+
+def draw_series(axes: Any, series: xr.Dataset, *, cumulative: bool) -> None:
+    """Draw one of the two series of a region into axes, see `series_figure`."""
+    kind, title = ("cumulative", "Cumulative, m w.e.") if cumulative else ("mean", "Annual, m w.e. per year")
+    prefix = "cumulative_" if cumulative else ""
+    name = "cumulative" if cumulative else "annual"
+    year, line = series["hydro_year"].values, series[kind].values * M_WE
+    for band, alpha, label in (
+        ("shared_std", 0.16, "90 %, residuals shared by all glaciers"),
+        ("std", 0.38, "90 %, residuals independent between glaciers"),
+    ):
+        half = Z90 * M_WE * series[prefix + band].values
+        look = {"color": BLUE, "alpha": alpha, "lw": 0, "label": label, "gid": gid(name, band)}
+        axes.fill_between(year, line - half, line + half, **look)
+    axes.axhline(0, color=INK, lw=0.8)
+    axes.plot(year, line, color=BLUE, lw=1.5, marker="o", ms=2.6, label="area-weighted mean", gid=gid(name))
+    axes.set_title(title)
+    axes.margins(x=0.01)
 
 
 @drawn

@@ -11,12 +11,82 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glacierscale import schema
+from glacierscale.report.style import DENSE_MARKS, INK, M_WE, drawn, panels
 
 if TYPE_CHECKING:
     import xarray as xr
 
+Extent = tuple[float, float, float, float]
+"""West, east, south and north edge, degrees."""
+_KM_PER_DEGREE = 111.195  # on a sphere of 6371 km
+_DENSE_VERTICES = 60_000
 
-def _hillshade(elevation: xr.DataArray, extent: tuple[float, float, float, float], stretch: float) -> np.ndarray:
+
+@drawn
+def smb_map(
+    reconstruction: xr.Dataset, *, outlines: Any | None = None, elevation: xr.DataArray | None = None
+) -> tuple[Any, str]:
+    """Map the mean surface mass balance, as outlines where there are some and as points elsewhere.
+
+    Parameters
+    ----------
+    reconstruction : xarray.Dataset
+        `smb` (glacier, hydro_year) kg m-2 with glacier_id, lon, lat, area_m2.
+    outlines : geopandas.GeoDataFrame or None
+        glacier_id and geometry in EPSG:4326.
+    elevation : xarray.DataArray or None
+        Terrain (y, x) m with its ``crs_wkt``, for the hillshade.
+
+    Returns
+    -------
+    str
+        SVG.
+    """
+    figure, grid = panels(1, height=6.0)
+    axes = grid[0, 0]
+    points = draw_map(axes, reconstruction, outlines=outlines, elevation=elevation)
+    height = 8 * np.ptp(axes.get_ylim()) * axes.get_aspect() / np.ptp(axes.get_xlim())
+    figure.set_figheight(float(np.clip(height, 3.5, 10)))
+    years = reconstruction["hydro_year"].values
+    bar = figure.colorbar(points, ax=axes, shrink=0.7, pad=0.015, extend="both")
+    bar.solids.set_rasterized(True)
+    bar.outline.set_visible(False)
+    bar.set_label(f"mean SMB {years.min()}–{years.max()}, m w.e. per year")
+    mean = reconstruction["smb"].mean("hydro_year").values * M_WE
+    low, high = np.nanmin(mean), np.nanmax(mean)
+    alt = f"Map of {np.isfinite(mean).sum()} glaciers coloured by mean surface mass balance"
+    return figure, f"{alt}, from {low:.2f} to {high:.2f} m w.e. per year."
+
+
+def draw_map(axes: Any, reconstruction: xr.Dataset, *, outlines: Any | None, elevation: xr.DataArray | None) -> Any:
+    """Draw the map of `smb_map` into axes; return what its colour bar stands for."""
+    mean = reconstruction["smb"].mean("hydro_year").values * M_WE
+    ids = schema.text(reconstruction["glacier_id"].values)
+    lonlat = np.column_stack([reconstruction["lon"].values, reconstruction["lat"].values]).astype(float)
+    centre = float(np.rad2deg(np.angle(np.nanmean(np.exp(1j * np.deg2rad(lonlat[:, 0]))))))
+    lonlat = _unwrap(lonlat, centre)
+    value = dict(zip(ids.tolist(), mean, strict=True))
+    shapes = None if outlines is None else outlines[outlines["glacier_id"].isin(list(value))]
+    paths: list[Any] = []
+    if shapes is not None and len(shapes):
+        width = float(np.ptp(_unwrap(shapes.geometry.bounds.values[:, :2], centre)[:, 0]))
+        paths = _paths(shapes.geometry.simplify(width / 4_000), centre)
+    outlined = list(shapes["glacier_id"]) if paths and shapes is not None else []
+    occupied = np.concatenate([lonlat[np.isfinite(mean)], *(path.vertices for path in paths)])
+    extent, stretch = _frame(occupied)
+    if elevation is not None:
+        extent = _draw_relief(axes, elevation, extent, stretch, occupied)
+    share = reconstruction["area_m2"].values / np.nanmax(reconstruction["area_m2"].values)
+    columns = {"x": lonlat[:, 0], "y": lonlat[:, 1], "mean": mean, "share": np.nan_to_num(share)}
+    keep = ~np.isin(ids, outlined) & np.isfinite(mean)
+    rest = reconstruction[[]].assign({k: ("glacier", v) for k, v in columns.items()}).isel(glacier=keep)
+    limit = max(float(np.nanpercentile(np.abs(mean), 98)), 0.05)
+    points = _colour_glaciers(axes, paths, np.array([value[i] for i in outlined]), rest, limit)
+    _furnish_map(axes, extent, stretch)
+    return points
+
+
+def _hillshade(elevation: xr.DataArray, extent: Extent, stretch: float) -> np.ndarray:
     """Shade terrain of any CRS on a longitude-latitude grid, lit from the north-west at 45 degrees, (lat, lon) 0..1."""
     from pyproj import Transformer
     from scipy.ndimage import map_coordinates
@@ -42,18 +112,60 @@ def _hillshade(elevation: xr.DataArray, extent: tuple[float, float, float, float
     height_m = elevation.isel(window).values.astype(float)
     height_m = map_coordinates(height_m, [places["y"], places["x"]], order=1, cval=np.nan, mode="constant")
     slope = np.gradient(
-        height_m, KM_PER_DEGREE * 1e3 * (lat[1] - lat[0]), KM_PER_DEGREE * 1e3 / stretch * (lon[1] - lon[0])
+        height_m, _KM_PER_DEGREE * 1e3 * (lat[1] - lat[0]), _KM_PER_DEGREE * 1e3 / stretch * (lon[1] - lon[0])
     )
     return np.asarray((1 + slope[1] - slope[0]) / np.sqrt(2) / np.sqrt(1 + slope[0] ** 2 + slope[1] ** 2))
 
 
-def _draw_relief(axes: Any, elevation: xr.DataArray, extent: tuple[float, float, float, float], stretch: float) -> None:
+def _draw_relief(axes: Any, elevation: xr.DataArray, extent: Extent, stretch: float, occupied: np.ndarray) -> Extent:
+    """Draw the shaded terrain and return the extent cut to where there is some, around all glaciers."""
     from matplotlib import colormaps
 
+    west, east, south, north = extent
     shade = _hillshade(elevation, extent, stretch)
+    (left, low), (right, high) = ((occupied.min(0), occupied.max(0)) - np.array([west, south])) / [
+        east - west,
+        north - south,
+    ]
+    rows, columns = shade.shape
+    keep = ((int(low * rows), int(np.ceil(high * rows))), (int(left * columns), int(np.ceil(right * columns))))
+    (bottom, top), (first, last) = _covered(np.isfinite(shade), keep)
+    cut = (
+        west + (east - west) * first / columns,
+        west + (east - west) * last / columns,
+        south + (north - south) * bottom / rows,
+        south + (north - south) * top / rows,
+    )
     grey = colormaps["gray"].resampled(40)  # few levels: the image packs to a third
     look = {"cmap": grey, "vmin": -1.4, "vmax": 1.1, "interpolation": "bilinear", "aspect": "auto"}
-    axes.imshow(shade, extent=extent, origin="lower", **look)
+    axes.imshow(shade[bottom:top, first:last], extent=cut, origin="lower", **look)
+    return cut
+
+
+def _covered(
+    known: np.ndarray, keep: tuple[tuple[int, int], tuple[int, int]]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Trim the edges of a grid (row, column) that are not wholly known, the worst first, down to the cells to keep.
+
+    Returns the first and one past the last row, and the same of the columns; all of a grid of which nothing is known.
+    """
+    (bottom, top), (left, right) = (0, known.shape[0]), (0, known.shape[1])
+    (keep_bottom, keep_top), (keep_left, keep_right) = keep
+    while known[bottom:top, left:right].any():
+        inner = known[bottom:top, left:right]
+        rows, columns = inner[inner.any(1)], inner[:, inner.any(0)]  # what is kept though unknown counts against none
+        gaps = {
+            "bottom": bottom < keep_bottom and 1 - columns[0].mean(),
+            "top": top > keep_top and 1 - columns[-1].mean(),
+            "left": left < keep_left and 1 - rows[:, 0].mean(),
+            "right": right > keep_right and 1 - rows[:, -1].mean(),
+        }
+        worst = max(gaps, key=lambda side: float(gaps[side]))
+        if not gaps[worst] > 0:
+            break
+        bottom, top = bottom + (worst == "bottom"), top - (worst == "top")
+        left, right = left + (worst == "left"), right - (worst == "right")
+    return (bottom, top), (left, right)
 
 
 def _paths(geometries: Sequence[Any], centre: float) -> list[Any]:
@@ -75,9 +187,9 @@ def _unwrap(lonlat: np.ndarray, centre: float) -> np.ndarray:
     return np.column_stack([(lonlat[:, 0] - centre + 180) % 360 - 180 + centre, lonlat[:, 1]])
 
 
-def _furnish_map(axes: Any, extent: tuple[float, float, float, float], stretch: float) -> None:
-    """Graticule labels, scale bar and north arrow."""
-    from matplotlib.patches import Rectangle
+def _furnish_map(axes: Any, extent: Extent, stretch: float) -> None:
+    """Graticule labels, and above the map, where they hide nothing, a scale bar and a north arrow."""
+    from matplotlib.transforms import ScaledTranslation
 
     west, east, south, north = extent
     axes.set(xlim=(west, east), ylim=(south, north), aspect=stretch, facecolor="#e8ecf0")
@@ -85,33 +197,29 @@ def _furnish_map(axes: Any, extent: tuple[float, float, float, float], stretch: 
     axes.xaxis.set_major_formatter(lambda x, _: f"{abs(w := (x + 180) % 360 - 180):.6g}° {'E' if w >= 0 else 'W'}")
     axes.yaxis.set_major_formatter(lambda y, _: f"{abs(y):.6g}° {'N' if y >= 0 else 'S'}")
     axes.grid(color="#ffffff", linewidth=0.5, alpha=0.6)
-    width_km = (east - west) * KM_PER_DEGREE / stretch
+    width_km = (east - west) * _KM_PER_DEGREE / stretch
     choices = [a * 10.0**b for b in range(-2, 4) for a in (1, 2, 5)]
-    bar_km = max((c for c in choices if c <= width_km / 4), default=choices[0])
-    part, black = bar_km / width_km, "#111827"
-    frame = axes.transAxes
-    axes.add_patch(
-        Rectangle((0.015, 0.02), part + 0.03, 0.075, transform=frame, color="#ffffff", alpha=0.85, lw=0, zorder=5)
-    )
-    axes.plot(
-        [0.03, 0.03 + part], [0.038, 0.038], transform=frame, color=black, lw=2.5, solid_capstyle="butt", zorder=6
-    )
-    axes.text(0.03 + part / 2, 0.052, f"{bar_km:g} km", transform=frame, ha="center", color=black, fontsize=8, zorder=6)
-    axes.annotate(
-        "N", (0.96, 0.975), (0.96, 0.89), xycoords=frame, textcoords=frame, ha="center", va="center", color=black,
-        zorder=6, fontweight="bold", bbox={"boxstyle": "round,pad=0.25", "fc": "#ffffff", "ec": "none", "alpha": 0.85},
-        arrowprops={"arrowstyle": "-|>", "color": black, "lw": 1.4},
-    )  # fmt: skip
+    bar_km = max((c for c in choices if c <= width_km / 5), default=choices[0])
+    left, right = 0.955 - bar_km / width_km, 0.955
+    above = axes.transAxes + ScaledTranslation(0, 7 / 72, axes.figure.dpi_scale_trans)
+    bar: dict[str, Any] = {"transform": above, "clip_on": False, "color": INK}
+    axes.plot([left, right], [1, 1], lw=2.5, solid_capstyle="butt", gid="scale", **bar)
+    axes.text(left - 0.008, 1, f"{bar_km:g} km", transform=above, ha="right", va="center", fontsize=8)
+    low, high = (axes.transAxes + ScaledTranslation(0, points / 72, axes.figure.dpi_scale_trans) for points in (2, 17))
+    arrow = {"arrowstyle": "-|>", "color": INK, "lw": 1.2, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
+    ends: dict[str, Any] = {"xycoords": high, "textcoords": low, "annotation_clip": False}
+    axes.annotate("", (0.992, 1), (0.992, 1), arrowprops=arrow, **ends)
+    axes.text(0.98, 1, "N", transform=above, ha="right", va="center", fontsize=8, fontweight="bold")
 
 
-def _frame(corners: Sequence[np.ndarray]) -> tuple[tuple[float, float, float, float], float]:
-    """Extent (west, east, south, north) around points with a margin, and how many degrees east one degree north is."""
-    west, south = np.min([corner.min(0) for corner in corners if len(corner)], axis=0)
-    east, north = np.max([corner.max(0) for corner in corners if len(corner)], axis=0)
+def _frame(occupied: np.ndarray) -> tuple[Extent, float]:
+    """Extent around points (n, 2) with a margin, and how many degrees east one degree north is."""
+    (west, south), (east, north) = occupied.min(0), occupied.max(0)
     stretch = 1 / np.cos(np.deg2rad(min(abs(south + north) / 2, 85)))
     pad = max(0.04 * (east - west), 0.04 * (north - south) * stretch, 0.01)
-    extent = (west - pad, east + pad, south - pad / stretch, north + pad / stretch)
-    return tuple(map(float, extent)), float(stretch)  # type: ignore[return-value]
+    return (float(west - pad), float(east + pad), float(south - pad / stretch), float(north + pad / stretch)), float(
+        stretch
+    )
 
 
 def _colour_glaciers(axes: Any, paths: Sequence[Any], on_paths: np.ndarray, rest: xr.Dataset, limit: float) -> Any:
@@ -120,7 +228,7 @@ def _colour_glaciers(axes: Any, paths: Sequence[Any], on_paths: np.ndarray, rest
 
     look: dict[str, Any] = {"cmap": "RdBu", "edgecolors": "#1f2a36", "linewidths": 0.5, "zorder": 3}
     if paths:
-        dense = sum(len(path.vertices) for path in paths) > DENSE_VERTICES or len(paths) > DENSE_MARKS
+        dense = sum(len(path.vertices) for path in paths) > _DENSE_VERTICES or len(paths) > DENSE_MARKS
         layer = PathCollection(paths, array=on_paths, clim=(-limit, limit), gid="outlines", rasterized=dense, **look)
         axes.add_collection(layer)
     size = (12 + 60 * np.sqrt(rest["share"].values)) / max(1, rest.sizes["glacier"] / 400) ** 0.5
@@ -128,58 +236,3 @@ def _colour_glaciers(axes: Any, paths: Sequence[Any], on_paths: np.ndarray, rest
         rest["x"].values, rest["y"].values, s=size, c=rest["mean"].values, vmin=-limit, vmax=limit, gid="points",
         rasterized=rest.sizes["glacier"] > DENSE_MARKS, **look,
     )  # fmt: skip
-
-
-@drawn
-def smb_map(
-    reconstruction: xr.Dataset, *, outlines: Any | None = None, elevation: xr.DataArray | None = None
-) -> tuple[Any, str]:
-    """Map the mean surface mass balance, as outlines where there are some and as points elsewhere.
-
-    Parameters
-    ----------
-    reconstruction : xarray.Dataset
-        `smb` (glacier, hydro_year) kg m-2 with glacier_id, lon, lat, area_m2.
-    outlines : geopandas.GeoDataFrame or None
-        glacier_id and geometry in EPSG:4326.
-    elevation : xarray.DataArray or None
-        Terrain (y, x) m with its ``crs_wkt``, for the hillshade.
-
-    Returns
-    -------
-    str
-        SVG.
-    """
-    mean = reconstruction["smb"].mean("hydro_year").values * M_WE
-    ids = schema.text(reconstruction["glacier_id"].values)
-    lonlat = np.column_stack([reconstruction["lon"].values, reconstruction["lat"].values]).astype(float)
-    centre = float(np.rad2deg(np.angle(np.nanmean(np.exp(1j * np.deg2rad(lonlat[:, 0]))))))
-    lonlat = _unwrap(lonlat, centre)
-    value = dict(zip(ids.tolist(), mean, strict=True))
-    shapes = None if outlines is None else outlines[outlines["glacier_id"].isin(list(value))]
-    paths: list[Any] = []
-    if shapes is not None and len(shapes):
-        width = float(np.ptp(_unwrap(shapes.geometry.bounds.values[:, :2], centre)[:, 0]))
-        paths = _paths(shapes.geometry.simplify(width / 4_000), centre)
-    drawn = list(shapes["glacier_id"]) if paths and shapes is not None else []
-    extent, stretch = _frame([lonlat[np.isfinite(mean)], *(path.vertices for path in paths)])
-    height = 8 * (extent[3] - extent[2]) * stretch / (extent[1] - extent[0])
-    figure, grid = panels(1, height=float(np.clip(height, 3.5, 10)))
-    axes = grid[0, 0]
-    if elevation is not None:
-        _draw_relief(axes, elevation, extent, stretch)
-    share = reconstruction["area_m2"].values / np.nanmax(reconstruction["area_m2"].values)
-    columns = {"x": lonlat[:, 0], "y": lonlat[:, 1], "mean": mean, "share": np.nan_to_num(share)}
-    keep = ~np.isin(ids, drawn) & np.isfinite(mean)
-    rest = reconstruction[[]].assign({k: ("glacier", v) for k, v in columns.items()}).isel(glacier=keep)
-    limit = max(float(np.nanpercentile(np.abs(mean), 98)), 0.05)
-    points = _colour_glaciers(axes, paths, np.array([value[i] for i in drawn]), rest, limit)
-    _furnish_map(axes, extent, stretch)
-    years = reconstruction["hydro_year"].values
-    bar = figure.colorbar(points, ax=axes, shrink=0.7, pad=0.015, extend="both")
-    bar.solids.set_rasterized(True)
-    bar.outline.set_visible(False)
-    bar.set_label(f"mean SMB {years.min()}–{years.max()}, m w.e. per year")
-    low, high = np.nanmin(mean), np.nanmax(mean)
-    alt = f"Map of {np.isfinite(mean).sum()} glaciers coloured by mean surface mass balance"
-    return figure, f"{alt}, from {low:.2f} to {high:.2f} m w.e. per year."

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glacierscale import schema
+from glacierscale.report import figures, maps, summary, verdicts
+from glacierscale.report.style import NULLS
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-_WANTED = {
+_COLUMNS = {
     "predictions": ("scheme", "model", "fold", "glacier_id", "hydro_year", "observed", "predicted", "std"),
     "scores": ("scheme", "model", "metric", "value", "low", "high", "n"),
     "coefficients": ("scheme", "fold", "predictor", "effect"),
@@ -34,7 +36,7 @@ def _refuse(reconstruction: xr.Dataset, tables: Mapping[str, Any], outlines: Any
             "the reconstruction's area_m2 sums to zero; the regional mean needs areas. Check the outlines."
         )
     for name, table in tables.items():
-        absent = [column for column in _WANTED[name] if column not in table.columns]
+        absent = [column for column in _COLUMNS[name] if column not in table.columns]
         if absent:
             raise ValueError(
                 f"the {name} table lacks the columns {absent}; it has {list(table.columns)}. Rerun the evaluate stage."
@@ -105,27 +107,28 @@ def render(
     _refuse(reconstruction, tables, outlines, elevation)
     if outlines is not None and outlines.crs != "EPSG:4326":
         outlines = outlines.to_crs("EPSG:4326")
-    series = regional_series(reconstruction)
+    series = summary.regional_series(reconstruction)
     drawings = {
-        "map": figures.smb_map(reconstruction, outlines=outlines, elevation=elevation),
+        "map": maps.smb_map(reconstruction, outlines=outlines, elevation=elevation),
         "series": figures.series_figure(series),
     }
     return _fill(
         drawings | _held_out_figures(tables),
         title=title,
-        head=_headline(reconstruction, predictions, series, title),
-        tables=_score_tables(scores),
-        columns=[heading for _, heading, *_ in _COLUMNS],
-        embedded=_embedded(reconstruction, predictions),
+        head=summary.headline(reconstruction, predictions, series, title),
+        tables=verdicts.score_tables(scores),
+        columns=[heading for _, heading, *_ in verdicts.COLUMNS],
+        embedded=summary.embedded_series(reconstruction, predictions),
+        level=verdicts.LEVEL,
         facts=facts,
     )
 
 
 def _held_out_figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    scores = tables["scores"]
-    out = {"scatter": figures.scatter_figure(tables["predictions"]), "rmse": figures.rmse_figure(scores)}
-    if np.isfinite(scores.loc[scores["metric"].isin(list(_NOMINAL)), "value"].to_numpy(dtype=float)).any():
-        out["calibration"] = figures.calibration_figure(scores)
+    table = tables["scores"]
+    out = {"scatter": figures.scatter_figure(tables["predictions"]), "rmse": figures.rmse_figure(table)}
+    if np.isfinite(table.loc[table["metric"].isin(list(verdicts.NOMINAL)), "value"].to_numpy(dtype=float)).any():
+        out["calibration"] = figures.calibration_figure(table)
     if "coefficients" in tables:
         out["coefficients"] = figures.coefficient_figure(tables["coefficients"])
     return out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +70,9 @@ def report(
         | ({} if source is None else {"cube": provenance.Input(url="cube", fingerprint=source.fingerprint())}),
     )
     mark = f"<!-- glacierscale {stamp.fingerprint} -->"
-    if page.exists() and page.read_text().rstrip().endswith(mark):
+    if page.exists() and page.read_text(encoding="utf-8").rstrip().endswith(mark):
         return page
+    from glacierscale.report.facts import facts
     from glacierscale.report.page import render
 
     reconstruction = store.open()
@@ -89,7 +89,7 @@ def report(
     )
     page.parent.mkdir(parents=True, exist_ok=True)
     fresh = page.with_name(page.name + ".new")
-    fresh.write_text(f"{html.rstrip()}\n{mark}\n")
+    fresh.write_text(f"{html.rstrip()}\n{mark}\n", encoding="utf-8")
     fresh.replace(page)
     return page
 
@@ -118,22 +118,5 @@ def outlines_of(cube: xr.Dataset) -> gpd.GeoDataFrame:
 def background(cube: xr.Dataset) -> xr.DataArray:
     """Terrain of a cube, thinned to what a map can show."""
     step = int(np.ceil(np.sqrt(cube.sizes["y"] * cube.sizes["x"] / _MAX_BACKGROUND_CELLS)))
-    thinned = cube.elevation.isel(y=slice(None, None, step), x=slice(None, None, step)).load()
+    thinned: xr.DataArray = cube.elevation.isel(y=slice(None, None, step), x=slice(None, None, step)).load()
     return thinned.assign_attrs(crs_wkt=cube.attrs["terrain_crs_wkt"])
-
-
-def facts(smb: Store, cube: Store | None) -> dict[str, dict[str, str]]:
-    """What went in, section by section."""
-    stamp = smb.stamp
-    sections = {
-        "Software": {"glacierscale": stamp.version, "commit": stamp.commit or "unknown"},
-        "Reconstruction": {"options": json.dumps(dict(stamp.options)), "net": str(smb.open().attrs["net"])},
-        "Inputs of the reconstruction": {name: entry.fingerprint[:16] for name, entry in stamp.inputs.items()},
-    }
-    if cube is not None:
-        made = cube.stamp
-        sections["Region"] = {str(name): json.dumps(value) for name, value in made.options["region"].items()}
-        sections["Data"] = {
-            name: f"SHA-256 {entry.fingerprint[:16]}" for name, entry in made.inputs.items() if entry.fingerprint
-        }
-    return sections

@@ -29,6 +29,7 @@ MODELS = {
     "same_year_mean": ("Same-year mean", "#7b8794"),
     "training_mean": ("Training mean", "#9aa5b1"),
 }
+"""Label and colour of each model, in reading order."""
 SCHEMES = {
     "logo": "Leave one glacier out",
     "loyo": "Leave one year out",
@@ -38,11 +39,15 @@ SCHEMES = {
     "blocks": "Leave blocks out",
     "all": "All observations",
 }
+"""Ways to hold data out, in reading order."""
+HIDE_THE_YEAR = ("loyo", "lsygo", "year_blocks")
+"""Schemes that hide all of a test year from the models."""
 INK, MUTED, GRID, PAPER = "#1c2833", "#5b6875", "#d9dfe5", "#fffefd"
 BLUE, RED = "#2f6f9f", "#b5403a"
-DENSE_MARKS, DENSE_VERTICES = 6_000, 60_000
-KM_PER_DEGREE = 111.195  # on a sphere of 6371 km
-_RC: dict[Any, Any] = {
+DENSE_MARKS = 6_000
+"""Marks in a figure beyond which they are drawn as one image."""
+_ONE_LINE = 16
+RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "glacierscale",
     "text.parse_math": False,  # a predictor may be called "a$b"
@@ -66,6 +71,7 @@ _RC: dict[Any, Any] = {
     "ytick.color": MUTED,
     "legend.frameon": False,
 }
+"""Settings of matplotlib that all figures share."""
 _P = ParamSpec("_P")
 
 
@@ -81,16 +87,22 @@ def model_label(model: str) -> str:
 
 
 def colour_of(model: str) -> str:
+    """Colour of a model in every figure."""
     return MODELS.get(model, ("", "#8a6d00"))[1]
 
 
 def scheme_label(scheme: str) -> str:
-    """Name of a scheme on two lines, for panels beside each other."""
+    """Name of a scheme, a long one on two lines of like length, for panels beside each other."""
     label = SCHEMES.get(scheme, scheme)
-    return re.sub(r" (glacier|year|and years|of years|of space)( out)$", r"\n\1\2", label)
+    words = label.split(" ")
+    if len(label) <= _ONE_LINE or len(words) == 1:
+        return label
+    breaks = [(" ".join(words[:n]), " ".join(words[n:])) for n in range(1, len(words))]
+    return "\n".join(min(breaks, key=lambda lines: max(map(len, lines))))
 
 
 def gid(*parts: str) -> str:
+    """Name of a group of marks in the SVG."""
     return "-".join(re.sub(r"[^\w]", "_", part) for part in parts)
 
 
@@ -117,7 +129,7 @@ def drawn(draw: Callable[_P, tuple[Any, str]]) -> Callable[_P, str]:
     def svg(*args: _P.args, **kwargs: _P.kwargs) -> str:
         import matplotlib
 
-        with matplotlib.rc_context(_RC), warnings.catch_warnings():
+        with matplotlib.rc_context(RC), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph")  # the browser has the fonts, this machine need not
             figure, alt = draw(*args, **kwargs)
             return _svg(figure, alt, draw.__name__)
@@ -126,6 +138,7 @@ def drawn(draw: Callable[_P, tuple[Any, str]]) -> Callable[_P, str]:
 
 
 def panels(columns: int, rows: int = 1, *, height: float, width: float = 9.0, **shared: Any) -> tuple[Any, Any]:
+    """Make a figure of one look and its axes, (row, column)."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")

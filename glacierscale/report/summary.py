@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from glacierscale import schema
+from glacierscale.report.style import M_WE, Z90, between, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 MOST_GLACIERS = 300
 """Glaciers whose series travel inside the page; the largest ones are kept."""
 _BLOCK = 4_096
+_SPOKEN = {"mlp": "perceptron (MLP)", "lasso": "Lasso"}
 
 
 def regional_series(reconstruction: xr.Dataset) -> xr.Dataset:
@@ -71,7 +74,7 @@ def _block(part: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return smb, members, residual
 
 
-def _embedded(reconstruction: xr.Dataset, predictions: pd.DataFrame) -> dict[str, Any]:
+def embedded_series(reconstruction: xr.Dataset, predictions: pd.DataFrame) -> dict[str, Any]:
     """Series of the largest glaciers as whole kg m-2, for the selector of the page."""
     area = np.nan_to_num(reconstruction["area_m2"].values.astype(float))
     some = reconstruction["smb"].notnull().any("hydro_year").values
@@ -105,13 +108,21 @@ def _embedded(reconstruction: xr.Dataset, predictions: pd.DataFrame) -> dict[str
     return {"years": whole(part["hydro_year"].values), "z90": Z90, "glaciers": glaciers}
 
 
-def _model(net: str) -> str:
-    """Name the reconstructing model or models in words: ``"lasso for observed glaciers, mlp for the others"``."""
-    words = [model_label(word) for word in net.split(" ")]
-    return " ".join(words) if net else "a model the store does not name"
+def reconstructed_by(net: str) -> str:
+    """Say in words which model or models made a reconstruction, from its attribute `net`.
+
+    The forms are those of the reconstruct stage, ``"lasso"`` and ``"mlp for observed glaciers, lasso for the others"``;
+    anything else is repeated as it stands.
+    """
+    spoken = {name: f"the {label}" for name, label in _SPOKEN.items()}
+    two = re.fullmatch(r"(\S+) for observed glaciers, (\S+) for the others", net)
+    if two:
+        observed, others = (spoken.get(name, name) for name in two.groups())
+        return f"{observed} for observed glaciers and {others} for the others"
+    return spoken.get(net, net) if net else "a model that the store does not name"
 
 
-def _headline(reconstruction: xr.Dataset, predictions: pd.DataFrame, series: xr.Dataset, title: str) -> dict[str, Any]:
+def headline(reconstruction: xr.Dataset, predictions: pd.DataFrame, series: xr.Dataset, title: str) -> dict[str, Any]:
     """Facts of the first screen: what, where, when, how much, by which model."""
     years = reconstruction["hydro_year"].values
     rows = predictions[np.isfinite(predictions["observed"])].drop_duplicates(["glacier_id", "hydro_year"])
@@ -121,7 +132,7 @@ def _headline(reconstruction: xr.Dataset, predictions: pd.DataFrame, series: xr.
     smb = reconstruction["smb"]
     return {
         "region": str(reconstruction.attrs.get("region") or title),
-        "model": _model(str(reconstruction.attrs.get("net", ""))),
+        "model": reconstructed_by(str(reconstruction.attrs.get("net", ""))),
         "years": f"{years.min()}–{years.max()}",
         "year_count": str(years.size),
         "glaciers": number(reconstruction.sizes["glacier"], 0),

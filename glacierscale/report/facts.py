@@ -1,0 +1,127 @@
+"""What went in: software, data and the options of every stage, told from the stamps of the stores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from glacierscale import provenance
+from glacierscale.catalog import Catalog, CatalogError, open_catalog
+from glacierscale.store import Store, StoreError
+
+_STAGES = {"ingest": "Ingest", "featurize": "Featurize", "train": "Train", "reconstruct": "Reconstruct"}
+
+
+def facts(smb: Store, cube: Store | None) -> dict[str, Any]:
+    """Tell what went in, section by section, as plain objects.
+
+    Parameters
+    ----------
+    smb : Store
+        A reconstruction. Features and model that it was made of are described where they still lie beside it.
+    cube : Store or None
+        The cube. Its catalogue tells licences and citations, if it is still there.
+
+    Returns
+    -------
+    dict
+        Heading to mapping or list of mappings.
+    """
+    stamps = {"reconstruct": smb.stamp} | _upstream(smb)
+    stamps |= {} if cube is None else {"ingest": cube.stamp}
+    options = {verb: dict(stamps[verb].options) for verb in _STAGES if verb in stamps}
+    sections: dict[str, Any] = {}
+    region = options.get("ingest", {}).pop("region", None)
+    if region:
+        sections["Region"] = _region(region)
+    if cube is not None:
+        sections["Data"] = data_table(cube)
+    sections["Options"] = {_STAGES[verb]: {name: _said(v) for name, v in o.items()} for verb, o in options.items() if o}
+    made = smb.stamp
+    sections["Software"] = {"glacierscale": made.version, "commit": made.commit or "unknown"}
+    sections["Software"] |= {f"{name}, fingerprint": entry.fingerprint[:12] for name, entry in made.inputs.items()}
+    return sections
+
+
+def data_table(cube: Store) -> list[dict[str, str]]:
+    """One row per catalogue entry that went into a cube, with licence and citation where its catalogue is still there.
+
+    Parameters
+    ----------
+    cube : Store
+        The cube.
+
+    Returns
+    -------
+    list of dict
+        name, description, licence, citation and fingerprint (the first 12 digits of the SHA-256), or name and
+        fingerprint only.
+    """
+    inputs = cube.stamp.inputs
+    catalog = _catalogue(cube)
+    rows = []
+    for name, entry in inputs.items():
+        if not entry.fingerprint:  # where the ingest read, not what
+            continue
+        row = {"name": name}
+        if catalog is not None:
+            known = catalog.entries.get(name)
+            metadata = known.metadata if known else {}
+            row["description"] = known.description if known else ""
+            row |= {"licence": str(metadata.get("license", "")), "citation": str(metadata.get("citation", ""))}
+        rows.append({key: value or "–" for key, value in row.items()} | {"fingerprint": entry.fingerprint[:12]})
+    return rows
+
+
+def _catalogue(cube: Store) -> Catalog | None:
+    """The catalogue that a cube names, if it is still there and still passes the gate."""
+    named = cube.stamp.inputs.get("@catalog")
+    if named is None:
+        return None
+    try:
+        return open_catalog(provenance.found_from(cube.url, named.url))
+    except CatalogError:
+        return None
+
+
+def _upstream(smb: Store) -> dict[str, provenance.Stamp]:
+    """Stamps of the features and the model that a reconstruction names, by verb, as far as they are the same still."""
+    found = {}
+    for name, entry in smb.stamp.inputs.items():
+        place = provenance.found_from(smb.url, entry.url)
+        file = Path(place) / "model.json"
+        if name == "model" and file.is_file():
+            stamp = provenance.Stamp.from_dict(json.loads(file.read_text(encoding="utf-8"))["stamp"])
+            same = stamp.fingerprint == entry.fingerprint
+        elif name == "features":
+            try:
+                store = Store.at(place)
+                stamp, same = store.stamp, store.fingerprint() == entry.fingerprint
+            except StoreError:
+                continue
+        else:
+            continue
+        if same:
+            found[stamp.verb] = stamp
+    return found
+
+
+def _region(region: Mapping[str, Any]) -> dict[str, Any]:
+    """A region, from the options of ingest."""
+    years = region["years"]
+    told = {"name": region["name"], "hydrological years": f"{years['first']} to {years['last']}"}
+    told["hemisphere"] = years["hemisphere"]
+    if region["bounds"]:
+        told["bounds"] = dict(zip(("west", "south", "east", "north"), region["bounds"], strict=True))
+    return told
+
+
+def _said(value: Any) -> Any:
+    """An option as it is printed: lists on one line, yes and no, and a word for what was left open."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "default"
+    return "default" if value is None or value == "" else value

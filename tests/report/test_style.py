@@ -1,0 +1,45 @@
+"""The look of the report, seen in one of its figures, and its words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from glacierscale.report import figures, style
+
+
+def test_neutral_colours_are_variables_of_the_page_and_no_style_leaks_out(made):
+    svg = figures.rmse_figure(made.scores())
+    assert "var(--ink" in svg
+    assert "<style" not in svg
+    assert "<metadata" not in svg
+
+
+def test_the_same_data_give_the_same_bytes(made):
+    assert figures.rmse_figure(made.scores()) == figures.rmse_figure(made.scores())
+
+
+def test_drawing_leaves_the_settings_of_matplotlib_alone(made):
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    figures.rmse_figure(made.scores())
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("scheme", style.SCHEMES)
+def test_titles_of_panels_beside_each_other_are_short(scheme):
+    lines = style.scheme_label(scheme).split("\n")
+    assert len(lines) <= 2
+    assert max(map(len, lines)) <= 16
+    assert " ".join(lines) == style.SCHEMES[scheme]
+
+
+def test_known_names_come_in_reading_order_and_others_after_them():
+    assert style.in_order(["zebra", "mlp", "ant", "lasso"], style.MODELS) == ["lasso", "mlp", "ant", "zebra"]
+
+
+def test_numbers_have_a_true_minus_sign_and_no_negative_zero():
+    assert [style.number(v) for v in (-0.5, -0.001, 1234.5, np.nan)] == ["−0.50", "0.00", "1,234.50", "–"]
+    assert style.between(-1.0, 2.0, 1) == "−1.0 to 2.0"
+    assert style.between(np.nan, 2.0) == ""

@@ -1,0 +1,342 @@
+"""The command as a user types it: help, codes, messages, signals and targets that cannot be written."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from glacierscale import cli
+from glacierscale.cli import COMMANDS, main
+
+ROOT = Path(__file__).resolve().parents[1]
+VERBS = sorted(set(COMMANDS) - {"catalog"})
+
+
+def command(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "glacierscale.cli", *words], capture_output=True, text=True, check=False, cwd=cwd
+    )
+
+
+def sentences(options: type) -> dict[str, str]:
+    """The string under each field of a dataclass, by field, nested dataclasses included."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(options))).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    found = {}
+    for field, after in zip(tree.body, tree.body[1:], strict=False):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(after, ast.Expr)
+            and isinstance(after.value, ast.Constant)
+        ):
+            found[field.target.id] = " ".join(str(after.value.value).split())
+    return found
+
+
+# Help
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",)])
+def test_help_and_version_load_no_heavy_library(words: tuple[str, ...]) -> None:
+    code = (
+        f"import sys; from glacierscale.cli import main; code = main({list(words)!r}); "
+        "heavy = {'torch', 'ray', 'pytorch_lightning', 'xarray', 'zarr', 'pandas', 'intake', 'dask'}; "
+        "print('heavy:', sorted(heavy & set(sys.modules)), code)"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "heavy: [] 0"
+    if words == ("--version",):
+        assert re.match(r"glacierscale \d+\.\d+", done.stdout)
+    else:
+        assert all(re.search(rf"^  {name} +\S", done.stdout, re.MULTILINE) for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_the_help_of_every_command_teaches_every_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([name, "--help"])
+    assert left.value.code == 0
+    told = " ".join(capsys.readouterr().out.split())
+    function = cli._load(COMMANDS[name][0])
+    assert str(inspect.getdoc(function)).split("\n")[0].rstrip(".") in told
+    signature = inspect.signature(function, eval_str=name not in ("report", "evaluate"))
+    default = signature.parameters["options"].default if "options" in signature.parameters else None
+    if default is not None:
+        kind = type(default)
+        taught = sentences(kind)
+        assert set(taught) == {field.name for field in dataclasses.fields(kind)}
+        for field, text in taught.items():
+            assert f"--options.{field}" in told
+            if not dataclasses.is_dataclass(getattr(default, field)):
+                assert _told(text, told), f"{name} --help does not say of {field}: {text}"
+
+
+def _told(text: str, told: str) -> bool:
+    """Whether help says a sentence; argparse may break a line at a hyphen."""
+    squeezed = re.sub(r"[\s`]", "", text.rstrip("."))
+    return squeezed in re.sub(r"[\s`]", "", told)
+
+
+@pytest.mark.parametrize("name", ["check", "show"])
+def test_the_help_of_the_catalogue_commands_works(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["catalog", name, "--help"])
+    assert left.value.code == 0
+    assert "An Intake catalogue" in capsys.readouterr().out
+
+
+# Wrong usage
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "usage: glacierscale COMMAND"),
+        (("melt",), "no command 'melt'; expected one of demo, run, ingest"),
+        (("catalog",), "usage: glacierscale catalog COMMAND"),
+        (("catalog", "melt"), "no command 'melt'; expected one of check, show"),
+        (("demo", "--to", "x", "--options.colour", "red"), "--options.colour"),
+        (("demo", "--to", "x", "--options.glaciers", "many"), "glaciers"),
+        (("demo", "--to", "x", "--options.glaciers", "0"), "glaciers is 0; expected 1 to 250000"),
+        (("demo",), "--to"),
+        (("completion", "cmd"), "no completion for 'cmd'; expected one of bash"),
+    ],
+)
+def test_wrong_usage_ends_with_code_2_and_no_traceback(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "none.yaml", "--to", "out"), "no run file at none.yaml; examples lie in deploy/runs"),
+        (("featurize", "none.zarr", "--to", "out"), "none.zarr is not a glacierscale store: there is no such folder"),
+        (("train", "none.zarr", "--to", "out"), "none.zarr is not a glacierscale store"),
+        (("evaluate", "none", "none.zarr", "--to", "out"), "none"),
+        (("reconstruct", "none", "none.zarr", "--to", "out"), "none"),
+        (("report", "none.zarr", "--scores", ".", "--to", "out"), "none.zarr is not a glacierscale store"),
+        (("verify", "none.zarr"), "none.zarr is not a glacierscale store"),
+        (("catalog", "check", "none.yaml"), "none.yaml"),
+        (("catalog", "show", "none.yaml"), "none.yaml"),
+        (
+            ("ingest", "none.yaml", "--region.name", "a", "--region.years.first", "2000", "--region.years.last", "2001",
+             "--to", "out"),
+            "none.yaml",
+        ),
+    ],
+)  # fmt: skip
+def test_missing_input_ends_with_code_2_and_one_line(
+    words: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert len(said.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_of_another_kind_is_refused(
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(small_run / "cube.zarr"), "--to", str(tmp_path / "model")]) == 2
+    assert "is a cube store; expected a features store" in capsys.readouterr().err
+    assert main(["verify", str(small_run / "model")]) == 2
+    assert "is not a glacierscale store" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"holds NoneType, expected a mapping with catalog and region"),
+        ("[1, 2]", r"holds list, expected a mapping"),
+        ("a: [", r"is no YAML"),
+        ("region: {name: a, years: {first: 2000, last: 2012}}", r"catalog"),
+        ("catalog: demo.yaml", r"region"),
+        ("catalog: demo.yaml\nregion: {name: a, years: {first: 2000, last: 2012}}\nbake: {}", r"holds bake; expected"),
+        ("catalog: demo.yaml\nregion: {name: a, years: {first: 2000, last: 2012}}\ntrain: {melt: 1}", r"melt"),
+        ("catalog: demo.yaml\nregion: {name: a, years: {first: 2000, last: 2012}}\ntrain: {members: few}", r"members"),
+        ("catalog: demo.yaml\nregion: {name: a, years: {first: 2000, last: 2012}}\ntrain: {members: 0}", r"members is"),
+        ("catalog: demo.yaml\nregion: {name: a, years: {first: 2012, last: 2000}}", r"2012\.\.2000 are not a span"),
+        ("catalog: none.yaml\nregion: {name: a, years: {first: 2000, last: 2012}}", r"none\.yaml"),
+    ],
+)  # fmt: skip
+def test_a_wrong_run_file_ends_with_code_2_naming_the_fault(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.yaml").write_text(text)
+    assert main(["run", str(tmp_path / "run.yaml"), "--to", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert re.search(message, said), said
+    assert "Traceback" not in said
+    assert "none.yaml" in said or "run.yaml" in said
+    assert not (tmp_path / "out" / "cube.zarr").exists()
+
+
+# Damage and targets
+
+
+@pytest.mark.parametrize("verb", ["featurize", "report"])
+def test_a_verb_on_a_damaged_store_ends_with_code_4_and_the_remedy(
+    verb: str, small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = Path(shutil.copytree(small_run, tmp_path / "out"))
+    if verb == "featurize":
+        (out / "cube.zarr" / "temp" / "c" / "0" / "0" / "0").unlink()
+        words = ["featurize", str(out / "cube.zarr"), "--to", str(tmp_path / "new.zarr")]
+    else:
+        (out / "smb.zarr" / "smb" / "c" / "1" / "0").unlink()
+        words = ["report", str(out / "smb.zarr"), "--scores", str(out), "--to", str(tmp_path / "new.html")]
+    assert main(words) == 4
+    said = capsys.readouterr().err
+    assert re.search(r"chunk \w+/c/\d.* is missing; `glacierscale verify STORE --repair`", said), said
+    assert "Traceback" not in said
+    assert not (tmp_path / "new.html").exists()
+
+
+def test_an_unfinished_store_ends_with_code_4(
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cube = Path(shutil.copytree(small_run / "cube.zarr", tmp_path / "cube.zarr"))
+    (cube / ".blocks" / "glacier-000000005.json").unlink()
+    assert main(["featurize", str(cube), "--to", str(tmp_path / "new.zarr")]) == 4
+    assert "is unfinished: 1 blocks are missing, the first is glacier 5..9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["featurize", "train", "evaluate", "reconstruct", "report"])
+def test_a_target_below_a_file_ends_with_one_message(
+    verb: str, small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert main(_words(verb, small_run, tmp_path / "file" / "target")) in (2, 4)
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert "file" in said
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+@pytest.mark.parametrize("verb", ["featurize", "train", "evaluate", "reconstruct", "report"])
+def test_a_full_target_ends_with_code_4_and_goes_on_when_there_is_room(
+    verb: str, small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = _words(verb, small_run, tmp_path / "target")
+    if verb == "report":
+        import matplotlib.pyplot  # noqa: F401  (its cache of fonts needs room)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
+    try:
+        code = main(words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = capsys.readouterr().err
+    assert code == 4, said
+    assert "Traceback" not in said
+    assert re.search(r"target|cannot be written|too large", said), said
+    assert main(words) == 0
+
+
+def _words(verb: str, run: Path, to: Path) -> list[str]:
+    model, features, smb = (str(run / name) for name in ("model", "features.zarr", "smb.zarr"))
+    return {
+        "featurize": ["featurize", str(run / "cube.zarr")],
+        "train": ["train", features, "--options.nets", '["lasso"]', "--options.members", "2",
+                  "--options.hold_out", "[]"],
+        "evaluate": ["evaluate", model, features, "--options.draws", "100"],
+        "reconstruct": ["reconstruct", model, features],
+        "report": ["report", smb, "--scores", str(run)],
+    }[verb] + ["--to", str(to)]  # fmt: skip
+
+
+def test_an_interrupt_ends_with_code_130_and_says_how_to_go_on(
+    small_run_file: Path, small_raw: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    words = ["run", str(small_run_file), "--to", str(out), "--data", str(small_raw)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "glacierscale.cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not (out / "cube.zarr" / ".blocks").exists():
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "interrupted; run the same command again to continue." in said
+    assert "Traceback" not in said
+    assert not (out / "report.html").exists()
+
+
+# Catalogues and completion
+
+
+@pytest.mark.shared
+def test_catalog_check_refuses_every_hostile_catalogue(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = sorted((shared / "hostile_catalogs" / "hostile").glob("*.yaml"))
+    assert len(files) >= 20
+    for file in files:
+        for verb in ("check", "show"):
+            assert main(["catalog", verb, str(file)]) == 2, (verb, file.name)
+            said = capsys.readouterr()
+            assert file.name in said.err, (verb, file.name)
+            assert "Traceback" not in said.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.shared
+def test_catalog_check_accepts_every_benign_catalogue(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = sorted((shared / "hostile_catalogs" / "benign").glob("*.yaml"))
+    assert len(files) >= 5
+    for file in [*files, *sorted((ROOT / "catalogs").glob("*.yaml"))]:
+        assert main(["catalog", "check", str(file)]) == 0, file.name
+        assert "accepted" in capsys.readouterr().out
+
+
+def test_catalog_show_lists_every_entry_with_its_role(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["catalog", "show", str(ROOT / "catalogs" / "demo.yaml")]) == 0
+    told = capsys.readouterr().out
+    for name in ("climate", "dem", "thickness", "outlines", "inventories", "observations"):
+        assert name in told
+
+
+def test_the_bash_completion_is_accepted_by_bash_and_knows_every_command(tmp_path: Path) -> None:
+    script = tmp_path / "completion.sh"
+    done = command("completion", "bash")
+    assert done.returncode == 0, done.stderr
+    script.write_text(done.stdout)
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    asked = f"source {script}; COMP_WORDS=(glacierscale re); COMP_CWORD=1; _shtab_glacierscale; echo ${{COMPREPLY[@]}}"
+    found = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True).stdout.split()
+    assert sorted(found) == ["reconstruct", "report"]
+
+
+def test_an_unknown_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bug(**_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(cli, "_load", lambda _: bug)
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["demo"])
