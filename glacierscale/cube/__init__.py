@@ -60,8 +60,6 @@ def ingest(catalog: str | Path, region: Region, *, to: str | Path, options: Inge
             "@data": provenance.Input(
                 url=provenance.relative(options.data, to) if options.data else "", fingerprint=""
             ),
-                url=provenance.relative(options.data, to) if options.data else "", fingerprint=""
-            ),
         },
     )
     store = Store(str(to), schema.CUBE)
