@@ -18,10 +18,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
 
-from glacierscale.report.maps import draw_map
-from glacierscale.report.stage import background, outlines_of
-from glacierscale.report.style import BLUE, GRID, INK, M_WE, MUTED, RC, RED, Z90, number
-from glacierscale.report.summary import regional_series
+from glacierscale.reporting.maps import draw_map
+from glacierscale.reporting.stage import background, outlines_of
+from glacierscale.reporting.style import BLUE, GRID, INK, M_WE, MUTED, RC, RED, Z90, number
+from glacierscale.reporting.summary import regional_series
 from glacierscale.store import Store
 
 LEFT = 0.03

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from glacierscale.pipeline import demo, run, verify
     from glacierscale.reconstruction import ReconstructOptions, reconstruct
     from glacierscale.region import HydroYears, Region
-    from glacierscale.report import ReportOptions, report
+    from glacierscale.reporting import ReportOptions, report
     from glacierscale.store import Block, Store
     from glacierscale.synthetic import SyntheticOptions
     from glacierscale.training.loop import train
@@ -47,7 +47,7 @@ _HOME = {
     "IngestOptions": "cube",
     "ReconstructOptions": "reconstruction",
     "Region": "region",
-    "ReportOptions": "report",
+    "ReportOptions": "reporting",
     "SMBModel": "models.bundle",
     "Store": "store",
     "SyntheticOptions": "synthetic",
@@ -58,7 +58,7 @@ _HOME = {
     "ingest": "cube",
     "open_catalog": "catalog",
     "reconstruct": "reconstruction",
-    "report": "report",
+    "report": "reporting",
     "run": "pipeline",
     "train": "training.loop",
     "verify": "pipeline",

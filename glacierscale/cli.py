@@ -21,7 +21,7 @@ COMMANDS = {
     "train": ("training.loop:train", "train the models on every cross-validation fold"),
     "evaluate": ("evaluation:evaluate", "score held-out predictions beside the naive references"),
     "reconstruct": ("reconstruction:reconstruct", "predict every glacier in every year"),
-    "report": ("report:report", "make the page of figures and scores"),
+    "report": ("reporting:report", "make the page of figures and scores"),
     "verify": ("cli:verify", "check a store against its checksums, and repair it"),
     "catalog": ("", "check FILE or show FILE: what a catalogue holds and whether it is safe to open"),
     "completion": ("cli:completion", "print a completion script for bash, zsh or tcsh"),

@@ -16,11 +16,13 @@ from glacierscale.features.options import FeaturizeOptions
 from glacierscale.features.tensors import featurize
 from glacierscale.reconstruction import ReconstructOptions, reconstruct
 from glacierscale.region import HydroYears, Region
-from glacierscale.report import ReportOptions, report
+from glacierscale.reporting import ReportOptions, report
 from glacierscale.store import Damage, Store
 from glacierscale.synthetic.options import SyntheticOptions
 from glacierscale.training.loop import train
 from glacierscale.training.options import TrainOptions
+
+_REPAIRS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +145,7 @@ def demo(*, to: str | Path, options: SyntheticOptions = SyntheticOptions()) -> P
     Path
         The report.
     """
-    from glacierscale.demo import write_raw
+    from glacierscale.demonstration import write_raw
 
     raw = Path(to) / "raw"
     write_raw(options, raw)
@@ -185,23 +187,30 @@ def verify(store: str | Path | Store, *, repair: bool = False) -> list[Damage]:
     """
     bound = Store.at(store)
     damages = bound.verify()
-    if not damages or not repair:
-        return damages
-    stamp = bound.stamp
-    bound.forget(damages)
-    inputs = {name: provenance.found_from(bound.url, entry.url) for name, entry in stamp.inputs.items()}
+    # Damaged metadata hides what else is damaged: look again after each repair.
+    for _ in range(_REPAIRS if repair else 0):
+        if damages:
+            bound.forget(damages)
+            _write_again(bound)
+            damages = bound.verify()
+    return damages
+
+
+def _write_again(store: Store) -> None:
+    """Run the verb that made a store once more, with its options and inputs: it writes what is missing."""
+    stamp = store.stamp
+    inputs = {name: provenance.found_from(store.url, entry.url) for name, entry in stamp.inputs.items()}
     options: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in stamp.options.items()}
     if stamp.verb == "ingest":
         region = options.pop("region")
         years = HydroYears(**region.pop("years"))
         bounds = tuple(region.pop("bounds") or ()) or None
         region = Region(**region, years=years, bounds=bounds)
-        ingest(inputs["@catalog"], region, to=bound.url, options=IngestOptions(data=inputs["@data"], **options))
+        ingest(inputs["@catalog"], region, to=store.url, options=IngestOptions(data=inputs["@data"], **options))
     elif stamp.verb == "featurize":
-        featurize(inputs["cube"], to=bound.url, options=FeaturizeOptions(**options))
+        featurize(inputs["cube"], to=store.url, options=FeaturizeOptions(**options))
     else:
-        reconstruct(inputs["model"], inputs["features"], to=bound.url, options=ReconstructOptions(**options))
-    return bound.verify()
+        reconstruct(inputs["model"], inputs["features"], to=store.url, options=ReconstructOptions(**options))
 
 
 def _state(made: Path) -> tuple[int, ...]:

@@ -227,6 +227,9 @@ RECONSTRUCTION = Schema(
     },
 )
 
+WRITTEN_BY = {"ingest": CUBE, "featurize": FEATURES, "reconstruct": RECONSTRUCTION}
+"""Schema of the store that each verb writes."""
+
 SCHEMAS = {schema.name: schema for schema in (CUBE, FEATURES, RECONSTRUCTION)}
 
 if TYPE_CHECKING:

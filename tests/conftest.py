@@ -261,7 +261,7 @@ def small_range() -> Any:
 @pytest.fixture(scope="session")
 def small_raw(small_range: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its raw files; copy them before breaking one."""
-    from glacierscale.demo import write_raw
+    from glacierscale.demonstration import write_raw
 
     folder = tmp_path_factory.mktemp("small_raw") / "raw"
     write_raw(small_range, folder)

@@ -15,7 +15,7 @@ LIGHT = ("torch", "pytorch_lightning", "ray", "xarray", "zarr", "pandas", "geopa
 
 GROUPS = {
     "vocabulary": ("units", "region", "schema", "provenance"),
-    "options": ("cube.options", "features.options", "training.options", "report.options", "synthetic.options"),
+    "options": ("cube.options", "features.options", "training.options", "reporting.options", "synthetic.options"),
     "edges": ("catalog", "store", "compute"),
     "science": (
         "sources",
@@ -28,8 +28,8 @@ GROUPS = {
         "metrics",
         "models",
     ),
-    "stages": ("cube", "features", "training", "reconstruction", "evaluation", "report"),
-    "cli": ("cli", "pipeline", "demo", "__main__", ""),
+    "stages": ("cube", "features", "training", "reconstruction", "evaluation", "reporting"),
+    "cli": ("cli", "pipeline", "demonstration", "__main__", ""),
 }
 """Modules and packages of each group; the longest match counts, and a package holds all below it."""
 
@@ -60,8 +60,8 @@ OWNERS = {
     "torch": ("models", "training"),
     "pytorch_lightning": ("training",),
     "pint": ("units",),
-    "matplotlib": ("report",),
-    "jinja2": ("report",),
+    "matplotlib": ("reporting",),
+    "jinja2": ("reporting",),
     "ray": ("compute", "training.loop"),
     "dask": ("compute",),
     "distributed": ("compute",),
@@ -180,7 +180,7 @@ def test_a_planted_use_of_another_owner_s_library_is_found() -> None:
         ("evaluation", "torch"),
         ("cube", "zarr.codecs"),
         ("store", "intake"),
-        ("report", "ray.train"),
+        ("reporting", "ray.train"),
     ):
         assert len(owner_faults(name, iter([(1, library)]))) == 1
 

@@ -193,7 +193,7 @@ def test_the_wheel_holds_the_package_its_template_and_what_is_shipped(tmp_path: 
     modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "glacierscale").rglob("*.py")}
     assert modules <= names
     assert {
-        "glacierscale/report/template.html.j2",
+        "glacierscale/reporting/template.html.j2",
         "glacierscale/_shipped/catalogs/demo.yaml",
         "glacierscale/_shipped/deploy/runs/demo.yaml",
     } <= names

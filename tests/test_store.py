@@ -176,3 +176,27 @@ def test_the_stamp_is_plain_json_in_the_root_attributes(tmp_path: Path) -> None:
     attributes = json.loads((Path(store.url) / "zarr.json").read_text())["attributes"]
     assert attributes["glacierscale_stamp"]["options"] == {"net": "lasso"}
     assert store.stamp == stamp()
+
+
+@pytest.mark.parametrize("key", ["zarr.json", ".blocks/declared.json", "smb/zarr.json", "hydro_year/c/0"])
+@pytest.mark.parametrize("damage", ["flip", "delete", "garble"])
+def test_damaged_metadata_is_found_and_declaring_again_restores_the_bytes(
+    tmp_path: Path, key: str, damage: str
+) -> None:
+    store = written(tmp_path)
+    before, path = files(store), Path(store.url) / key
+    {"flip": flip, "delete": Path.unlink, "garble": lambda p: p.write_bytes(b"{")}[damage](path)
+    found = Store.at(store.url)
+    assert [d.key for d in found.verify()] == [key]
+    found.forget(found.verify())
+    assert not found.is_complete(stamp())
+    declared(tmp_path)
+    assert files(store) == before
+    assert found.is_complete(stamp())
+
+
+def test_a_store_without_its_record_still_refuses_other_options(tmp_path: Path) -> None:
+    store = written(tmp_path)
+    (Path(store.url) / ".blocks/declared.json").unlink()
+    with pytest.raises(StampMismatch, match=r"options.net: there 'lasso', now 'mlp'"):
+        declared(tmp_path, net="mlp")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from glacierscale import provenance, schema
 from glacierscale.schema import Schema, Variable
-from glacierscale.store.blocks import Block, Damage, NoStoreError, StoreError
+from glacierscale.store.blocks import DECLARED, RECORDS, Block, Damage, NoStoreError, StoreError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from glacierscale.store.objects import Objects
 
 __all__ = ["Block", "Damage", "NoStoreError", "Store", "StoreError"]
-
-DECLARED = "declared"  # name of the completion record of what is written when a store is declared
 
 
 @dataclass(frozen=True)
@@ -45,13 +43,15 @@ class Store:
         StoreError
             If there is no glacierscale store, or it is of another kind than `wanted`.
         """
+        from glacierscale.store import layout
+
         if isinstance(place, Store):
             found = place
         else:
-            kind = cls(str(place), schema.CUBE)._layout()[0].get("glacierscale_schema", "")
-            if kind not in schema.SCHEMAS:
+            stamp, _ = layout.found(cls(str(place), schema.CUBE)._objects())
+            if stamp is None or stamp["verb"] not in schema.WRITTEN_BY:
                 raise NoStoreError(f"{place} is not a glacierscale store; expected one of {sorted(schema.SCHEMAS)}.")
-            found = cls(str(place), schema.SCHEMAS[kind])
+            found = cls(str(place), schema.WRITTEN_BY[stamp["verb"]])
         if wanted is not None and found.schema.name != wanted.name:
             raise NoStoreError(f"{found.url} is a {found.schema.name} store; expected a {wanted.name} store.")
         return found
@@ -97,26 +97,23 @@ class Store:
         from glacierscale.store import layout, objects
 
         place = objects.Objects(self.url, create=True)
-        record = place.get(f"{objects.RECORDS}/{DECLARED}.json")
-        if record is not None:
-            declared = objects.unpack_record(record)
-            stamp.refuse_unless_same(declared.stamp, self.url)
-            if place.has(declared.objects):
+        found, declared = layout.found(place)
+        if found is not None:
+            stamp.refuse_unless_same(found, self.url)
+            stamp = provenance.Stamp.from_dict(found)  # another commit made it: what is written again says so
+            if place.has(declared):
                 return self
-        elif not place.empty():
-            # Killed while it was declared, or somebody else's folder: only the root tells.
-            attributes, _ = layout.read_layout(place)
-            if "glacierscale_stamp" not in attributes and place.get(".blocks/declaring") is None:
-                raise NoStoreError(f"{self.url} holds something that is no glacierscale store; write elsewhere.")
-        place.put(".blocks/declaring", b"")
+        elif not place.empty() and place.get(f"{RECORDS}/declaring") is None:
+            raise NoStoreError(f"{self.url} holds something that is no glacierscale store; write elsewhere.")
+        place.put(f"{RECORDS}/declaring", b"")
         lengths = {**{str(name): length for name, length in static.sizes.items()}, **sizes}
         attributes = layout.root_attributes(self.schema, static.attrs, stamp, chunks or {})
         made = layout.create(self.schema, static, attributes, lengths, without)
         for key, data in made.items():
             place.put(key, data)
         sealed = {key: objects.seal(data) for key, data in made.items()}
-        place.put(f"{objects.RECORDS}/{DECLARED}.json", objects.pack_record(sealed, stamp.as_dict()))
-        place.delete(".blocks/declaring")
+        place.put(f"{RECORDS}/{DECLARED}.json", objects.pack_record(sealed, stamp.as_dict()))
+        place.delete(f"{RECORDS}/declaring")
         return self
 
     def write(self, block: Block, arrays: Mapping[str, np.ndarray]) -> None:
@@ -162,7 +159,7 @@ class Store:
             raise StoreError(
                 f"block {block} of {self.url}: {len(recorder.written)} chunks written, expected {expected}."
             )
-        place.put(f"{objects.RECORDS}/{block.name}.json", objects.pack_record(recorder.written, {}))
+        place.put(f"{RECORDS}/{block.name}.json", objects.pack_record(recorder.written, {}))
 
     # Progress
 
@@ -174,8 +171,8 @@ class Store:
 
     def missing(self, dim: str = "glacier") -> list[Block]:
         """Blocks along a dimension without a completion record: what a run has left to do."""
-        done = self._objects().keys(".blocks")
-        return [block for block in self.blocks(dim) if f".blocks/{block.name}.json" not in done]
+        done = self._objects().keys(RECORDS)
+        return [block for block in self.blocks(dim) if f"{RECORDS}/{block.name}.json" not in done]
 
     def unfinished(self) -> list[Block]:
         """Blocks without a completion record, along every dimension."""
@@ -184,7 +181,7 @@ class Store:
     def forget(self, damages: Sequence[Damage]) -> None:
         """Take damaged blocks off the list of what is done, so that running the verb again computes them anew."""
         place = self._objects()
-        for key in {f".blocks/{damage.block.name}.json" if damage.block else damage.key for damage in damages}:
+        for key in {f"{RECORDS}/{damage.block.name}.json" if damage.block else damage.key for damage in damages}:
             if place.get(key) is not None:
                 place.delete(key)
 
@@ -196,17 +193,16 @@ class Store:
         StampMismatch
             If the place holds a store that was made otherwise.
         """
-        from glacierscale.store import objects
+        from glacierscale.store import layout
 
         if "://" not in self.url and not Path(self.url).exists():
             return False
         place = self._objects()
-        record = place.get(f".blocks/{DECLARED}.json")
-        if record is None:
+        found, declared = layout.found(place)
+        if found is None:
             return False
-        declared = objects.unpack_record(record)
-        stamp.refuse_unless_same(declared.stamp, self.url)
-        return place.has(declared.objects) and not self.unfinished()
+        stamp.refuse_unless_same(found, self.url)
+        return place.has(declared) and not self.unfinished()
 
     # Reading
 
@@ -250,17 +246,17 @@ class Store:
     @property
     def stamp(self) -> provenance.Stamp:
         """What made it."""
-        from glacierscale.store import objects
+        from glacierscale.store import layout
 
-        record = self._objects().get(f".blocks/{DECLARED}.json")
-        if record is None:
+        found, _ = layout.found(self._objects())
+        if found is None:
             raise StoreError(f"{self.url} was never declared; run the command that makes it again.")
-        return provenance.Stamp.from_dict(objects.unpack_record(record).stamp)
+        return provenance.Stamp.from_dict(found)
 
     def fingerprint(self) -> str:
         """Digest of the stamp and of every completion record: the same for the same content."""
         place = self._objects()
-        records = [place.get(key) or b"" for key in sorted(place.keys(".blocks"))]
+        records = [place.get(key) or b"" for key in sorted(place.keys(RECORDS))]
         return provenance.digest(self.stamp.fingerprint.encode() + b"".join(records))
 
     def verify(self) -> list[Damage]:
@@ -269,7 +265,7 @@ class Store:
 
         place = self._objects()
         damages = verification.damages(place, DECLARED, None)
-        if any(damage.key in ("zarr.json", f".blocks/{DECLARED}.json") for damage in damages):
+        if any(damage.key in ("zarr.json", f"{RECORDS}/{DECLARED}.json") for damage in damages):
             return damages  # what blocks there are is not known
         for dim in self.schema.blocks:
             if self._variables_along(dim):

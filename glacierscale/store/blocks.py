@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+RECORDS = ".blocks"
+"""Folder of the completion records inside a store."""
+
+DECLARED = "declared"
+"""Name of the completion record of what is written when a store is declared."""
+
 
 class StoreError(RuntimeError):
     """A store is absent, unfinished, damaged or cannot be written."""

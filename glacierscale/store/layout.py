@@ -16,8 +16,8 @@ from zarr.storage import MemoryStore
 
 from glacierscale import provenance
 from glacierscale.schema import IDENTITY, Schema, Variable
-from glacierscale.store.blocks import StoreError
-from glacierscale.store.objects import Objects
+from glacierscale.store.blocks import DECLARED, RECORDS, StoreError
+from glacierscale.store.objects import Objects, unpack_record
 
 _TIME = {"units": "days since 1970-01-01", "calendar": "proleptic_gregorian"}
 
@@ -100,6 +100,24 @@ def read_layout(place: Objects) -> tuple[dict[str, Any], dict[str, int]]:
         raise StoreError(
             f"the metadata of {place.url} cannot be read: {error}. Remove the store and run again."
         ) from error
+
+
+def found(place: Objects) -> tuple[dict[str, Any] | None, list[str]]:
+    """Stamp of the store that lies somewhere, or None; and the objects that its declaration wrote.
+
+    The stamp stands in the record of the declaration and in the root's attributes, so that either may be damaged.
+    Without the record the record itself is named, so that nobody takes the declaration for complete.
+    """
+    try:
+        record = unpack_record(place.get(f"{RECORDS}/{DECLARED}.json") or b"")
+        return record.stamp, list(record.objects)
+    except StoreError:
+        pass
+    try:
+        attributes, _ = read_layout(place)
+    except StoreError:
+        return None, []
+    return attributes.get("glacierscale_stamp"), [f"{RECORDS}/{DECLARED}.json"]
 
 
 def chunks_in(array: zarr.Array[Any], dims: tuple[str, ...], dim: str, length: int) -> int:

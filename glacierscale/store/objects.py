@@ -17,8 +17,6 @@ from zarr.storage import ObjectStore, WrapperStore
 
 from glacierscale.store.blocks import NoStoreError, StoreError
 
-RECORDS = ".blocks"
-
 
 class Objects:
     """Objects below one folder or URL."""

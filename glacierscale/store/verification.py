@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from glacierscale.store.blocks import Block, Damage, StoreError
-from glacierscale.store.objects import RECORDS, Objects, seal, unpack_record
+from glacierscale.store.blocks import RECORDS, Block, Damage, StoreError
+from glacierscale.store.objects import Objects, seal, unpack_record
 
 
 def damages(place: Objects, name: str, block: Block | None) -> list[Damage]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from glacierscale.report import maps
+from glacierscale.reporting import maps
 
 
 def places(glaciers: int = 20, years: int = 62, seed: int = 1) -> xr.Dataset:

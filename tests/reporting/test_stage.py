@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from glacierscale import provenance, schema
-from glacierscale.report import ReportOptions, report
-from glacierscale.report.stage import background, outlines_of
+from glacierscale.reporting import ReportOptions, report
+from glacierscale.reporting.stage import background, outlines_of
 from glacierscale.store import Store
 
 
@@ -57,7 +57,7 @@ def test_outlines_come_back_with_their_holes_and_parts(cube, region):
 
 
 def test_the_background_keeps_small_terrain_and_thins_large(cube, region, monkeypatch):
-    from glacierscale.report import stage
+    from glacierscale.reporting import stage
 
     whole = background(cube.open())
     np.testing.assert_allclose(whole.values, region.elevation, rtol=1e-6)

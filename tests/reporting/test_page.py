@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from glacierscale.report import page, summary
+from glacierscale.reporting import page, summary
 
 FACTS = {
     "Catalogue": [{"entry": "outlines", "licence": "CC-BY 4.0", "citation": "RGI Consortium (2017)"}],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glacierscale.report.style import (
+from glacierscale.reporting.style import (
     BLUE,
     DENSE_MARKS,
     GRID,

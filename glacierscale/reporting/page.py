@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glacierscale import schema
-from glacierscale.report import figures, maps, summary, verdicts
-from glacierscale.report.style import NULLS
+from glacierscale.reporting import figures, maps, summary, verdicts
+from glacierscale.reporting.style import NULLS
 
 if TYPE_CHECKING:
     import pandas as pd

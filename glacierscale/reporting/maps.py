@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glacierscale import schema
-from glacierscale.report.style import DENSE_MARKS, INK, M_WE, drawn, panels
+from glacierscale.reporting.style import DENSE_MARKS, INK, M_WE, drawn, panels
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -17,7 +17,7 @@ import rioxarray
 import xarray as xr
 
 from glacierscale import synthetic
-from glacierscale.demo import FILES, STAMP, write_raw
+from glacierscale.demonstration import FILES, STAMP, write_raw
 from glacierscale.synthetic import SyntheticOptions
 
 OPTIONS = SyntheticOptions(glaciers=6, observed=4, first_year=2001, last_year=2012)
@@ -104,7 +104,7 @@ def test_a_folder_that_lost_a_file_is_refused(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
     """Under a limit of 4 kB a file the rasters do not fit: the folder never appears, nor does its unfinished part."""
     code = (
-        "import resource; from pathlib import Path; from glacierscale.demo import write_raw, SyntheticOptions;"
+        "import resource; from pathlib import Path; from glacierscale.demonstration import write_raw, SyntheticOptions;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
         f"write_raw(SyntheticOptions(glaciers=6, observed=4), Path({str(tmp_path / 'raw')!r}))"
     )

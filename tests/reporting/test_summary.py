@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from glacierscale.report import summary
+from glacierscale.reporting import summary
 
 
 def test_the_region_of_one_glacier_has_the_uncertainty_of_that_glacier(made):

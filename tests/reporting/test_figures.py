@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from glacierscale.report import figures
+from glacierscale.reporting import figures
 
 
 def predictions(rows: int = 40, models: tuple[str, ...] = ("lasso", "temperature_index")) -> pd.DataFrame:

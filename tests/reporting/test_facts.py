@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from glacierscale import catalog, provenance, schema
-from glacierscale.report.facts import data_table, facts
+from glacierscale.reporting.facts import data_table, facts
 from glacierscale.store import Store
 
 DEMO = Path(__file__).parents[2] / "catalogs" / "demo.yaml"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glacierscale import schema
-from glacierscale.report.style import M_WE, Z90, between, number
+from glacierscale.reporting.style import M_WE, Z90, between, number
 
 if TYPE_CHECKING:
     import pandas as pd

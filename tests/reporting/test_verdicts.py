@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from glacierscale import metrics
-from glacierscale.report import verdicts
+from glacierscale.reporting import verdicts
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glacierscale.report import figures, style
+from glacierscale.reporting import figures, style
 
 
 def test_neutral_colours_are_variables_of_the_page_and_no_style_leaks_out(made):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glacierscale import provenance, schema
-from glacierscale.report.options import ReportOptions
+from glacierscale.reporting.options import ReportOptions
 from glacierscale.store import Store
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def report(
     mark = f"<!-- glacierscale {stamp.fingerprint} -->"
     if page.exists() and page.read_text(encoding="utf-8").rstrip().endswith(mark):
         return page
-    from glacierscale.report.facts import facts
-    from glacierscale.report.page import render
+    from glacierscale.reporting.facts import facts
+    from glacierscale.reporting.page import render
 
     reconstruction = store.open()
     dataset = None if source is None else source.open()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glacierscale import metrics
-from glacierscale.report.style import (
+from glacierscale.reporting.style import (
     HIDE_THE_YEAR,
     M_WE,
     MODELS,
