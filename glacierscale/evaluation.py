@@ -87,18 +87,10 @@ def evaluate(
         },
     )
     folder = Path(to)
-    if (folder / "scores.parquet").exists():
+    if (folder / "scores.parquet").exists() and (folder / "predictions.parquet").exists():
         provenance.refuse_other_table(folder / "scores.parquet", stamp)
         return pd.read_parquet(folder / "scores.parquet")
-    rows = observed_rows(store.open(), model.predictors)
-    if not (np.array_equal(rows.unit_id, model.unit_id) and np.array_equal(rows.hydro_year, model.hydro_year)):
-        raise ValueError(
-            f"the features hold {len(rows)} observed rows, the model was trained on {len(model.unit_id)} others; "
-            "evaluate with the features it was trained on."
-        )
-    for fold in model.plan.folds:
-        folds.check_no_leak(fold, rows.unit_id, rows.hydro_year)
-    refuse_leaking_scaler(model, rows)
+    rows = checked_rows(model, store)
     predictions = held_out_predictions(model, rows)
     scores, groups = score(predictions, options)
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,6 +99,20 @@ def evaluate(
         if table is not None:
             provenance.write_table(table, folder / f"{name}.parquet", stamp)
     return scores
+
+
+def checked_rows(model: SMBModel, features: Store) -> Rows:
+    """The rows that a model was trained on, once it is sure that they are, and that no fold saw what it holds out."""
+    rows = observed_rows(features.open(), model.predictors)
+    if not (np.array_equal(rows.unit_id, model.unit_id) and np.array_equal(rows.hydro_year, model.hydro_year)):
+        raise ValueError(
+            f"the features hold {len(rows)} observed rows, the model was trained on {len(model.unit_id)} others; "
+            "evaluate with the features it was trained on."
+        )
+    for fold in model.plan.folds:
+        folds.check_no_leak(fold, rows.unit_id, rows.hydro_year)
+    refuse_leaking_scaler(model, rows)
+    return rows
 
 
 def refuse_leaking_scaler(model: SMBModel, rows: Rows) -> None:

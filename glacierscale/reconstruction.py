@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from glacierscale import compute, provenance, schema
@@ -50,10 +52,7 @@ def reconstruct(
     """
     place = "model" if isinstance(model, SMBModel) else provenance.relative(model, to)
     model = model if isinstance(model, SMBModel) else SMBModel.load(model)
-    net = options.net
-    if not net and model.best_observed == model.best_unobserved:
-        net = model.best_observed
-    told = net or f"{model.best_observed} for observed glaciers, {model.best_unobserved} for the others"
+    near, far = (options.net or best for best in (model.best_observed, model.best_unobserved))
     source = Store.at(features, schema.FEATURES)
     stamp = provenance.Stamp(
         verb="reconstruct",
@@ -69,26 +68,30 @@ def reconstruct(
     dataset = source.open()
     static = xr.Dataset(
         {"hydro_year": ("hydro_year", dataset.hydro_year.values)},
-        attrs={"region": dataset.attrs["region"], "net": told, "hemisphere": dataset.attrs["hemisphere"]},
+        attrs={
+            "region": dataset.attrs["region"],
+            "net": near if near == far else f"{near} for observed glaciers, {far} for the others",
+            "hemisphere": dataset.attrs["hemisphere"],
+        },
     )
     per_block = source.blocks()[0].stop
     # One block first: how many members there are is the net's affair.
-    head, _ = model.reconstruct(dataset.isel(glacier=slice(0, 1)).load(), net)
+    head, _ = model.reconstruct(dataset.isel(glacier=slice(0, 1)).load(), options.net)
     sizes = {"glacier": dataset.sizes["glacier"], "member": len(head)}
     store.declare(static, stamp, sizes=sizes, chunks={"glacier": per_block})
 
     def work(block: Block) -> None:
-        some = dataset.isel(glacier=block.slice).load()
-        members, residual = model.reconstruct(some, net)
-        store.write(
-            block,
-            {name: some[name].values for name in ("glacier_id", "unit_id", "lon", "lat", "area_m2")}
-            | {
-                "smb": members.mean(axis=0),
-                "smb_std": np.hypot(spread(members), residual[:, None]),
-                "smb_member": members,
-            },
-        )
+        store.write(block, arrays_of(model, dataset.isel(glacier=block.slice).load(), options.net))
 
     compute.map_blocks(work, store.missing(), label="reconstruct, blocks")
     return store
+
+
+def arrays_of(model: SMBModel, features: xr.Dataset, net: str) -> dict[str, npt.NDArray[Any]]:
+    """Every stored variable of a (loaded) block of features."""
+    members, residual = model.reconstruct(features, net)
+    return {name: features[name].values for name in ("glacier_id", "unit_id", "lon", "lat", "area_m2")} | {
+        "smb": members.mean(axis=0),
+        "smb_std": np.hypot(spread(members), residual[:, None]),
+        "smb_member": members,
+    }

@@ -83,11 +83,6 @@ def per_glacier(
         low[found] = np.minimum.reduceat(elevation_m, at)
         high[found] = np.maximum.reduceat(elevation_m, at)
 
-    step = np.maximum(high - low, 1e-3) / bands
-    band = np.minimum(((elevation_m - low[glacier]) / step[glacier]).astype(np.int64), bands - 1)
-    band_area = np.bincount(glacier * bands + band, area_m2, glaciers * bands).reshape(glaciers, bands)
-    band_area[~found] = np.nan
-
     slope = np.degrees(np.arctan(np.hypot(east, north)))
     tongue = elevation_m <= (low + LOWEST_SHARE * (high - low))[glacier]
     tongue_area = np.where(tongue, area_m2, 0)
@@ -105,9 +100,20 @@ def per_glacier(
         "slope20": total(tongue_area * slope) / np.where(found, total(tongue_area), np.nan),
         "cos_aspect": fall_north / length + blank,
         "sin_aspect": fall_east / length + blank,
-        "band_elevation": low[:, None] + step[:, None] * (np.arange(bands) + 0.5),
-        "band_area": band_area,
+        **_hypsometry(glacier, area_m2, elevation_m, low, high, bands),
     }
+
+
+def _hypsometry(
+    glacier: Ints, area_m2: Floats, elevation_m: Floats, low_m: Floats, high_m: Floats, bands: int
+) -> dict[str, Floats]:
+    """Centre and area of each glacier's elevation bands, equal steps from its lowest to its highest cell."""
+    glaciers = len(low_m)
+    step = np.maximum(high_m - low_m, 1e-3) / bands
+    band = np.minimum(((elevation_m - low_m[glacier]) / step[glacier]).astype(np.int64), bands - 1)
+    area = np.bincount(glacier * bands + band, area_m2, glaciers * bands).reshape(glaciers, bands)
+    area = np.where(np.isfinite(low_m)[:, None], area, np.nan)
+    return {"band_elevation": low_m[:, None] + step[:, None] * (np.arange(bands) + 0.5), "band_area": area}
 
 
 def interpolate_inventories(years: npt.ArrayLike, inventory_year: npt.ArrayLike, values: Floats) -> Floats:

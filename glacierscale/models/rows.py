@@ -149,17 +149,11 @@ def observed_rows(features: xr.Dataset, predictors: Sequence[str], kind: str = "
         np.add.at(total, number, share.reshape(-1, *[1] * (values.ndim - 1)) * values)
         return total
 
-    designs, terms = [], []
-    cpdd = list(features.predictor.values).index("cpdd")
-    for start in range(0, len(outlines), _AT_ONCE):
-        some = features.isel(glacier=outlines[start : start + _AT_ONCE]).load()
-        designs.append(design_of(some, predictors))
-        winter = some.precip.values[..., :WINTER_MONTHS].sum(axis=-1)
-        terms.append(np.stack([some.predictors.values[..., cpdd], winter], axis=-1).reshape(-1, 2))
+    design, terms = _of_outlines(features, outlines, predictors)
     at = of_row * len(years) + np.searchsorted(years, year)
 
-    def rows_of(parts: list[Floats]) -> Floats:
-        whole = np.concatenate(parts).reshape(len(outlines), len(years), -1)
+    def rows_of(values: Floats) -> Floats:
+        whole = values.reshape(len(outlines), len(years), -1)
         chosen: Floats = averaged(whole).reshape(len(units) * len(years), -1)[at]
         return chosen
 
@@ -172,8 +166,27 @@ def observed_rows(features: xr.Dataset, predictors: Sequence[str], kind: str = "
         lat=averaged(features.lat.values[outlines])[of_row],
         ols_terms=rows_of(terms),
         design=Design(
-            predictors=rows_of([d.predictors for d in designs]),
-            snow=rows_of([d.snow for d in designs]),
-            degree_days=rows_of([d.degree_days for d in designs]),
+            predictors=rows_of(design.predictors),
+            snow=rows_of(design.snow),
+            degree_days=rows_of(design.degree_days),
         ),
     )
+
+
+def _of_outlines(
+    features: xr.Dataset, outlines: npt.NDArray[np.integer], predictors: Sequence[str]
+) -> tuple[Design, Floats]:
+    """Design and OLS terms (see `Rows`) of some outlines in every year, read a few hundred outlines at a time."""
+    cpdd = text(features.predictor.values).tolist().index("cpdd")
+    designs, terms = [], []
+    for start in range(0, len(outlines), _AT_ONCE):
+        some = features.isel(glacier=outlines[start : start + _AT_ONCE]).load()
+        designs.append(design_of(some, predictors))
+        winter = some.precip.values[..., :WINTER_MONTHS].sum(axis=-1)
+        terms.append(np.stack([some.predictors.values[..., cpdd], winter], axis=-1).reshape(-1, 2))
+    whole = Design(
+        predictors=np.concatenate([d.predictors for d in designs]),
+        snow=np.concatenate([d.snow for d in designs]),
+        degree_days=np.concatenate([d.degree_days for d in designs]),
+    )
+    return whole, np.concatenate(terms)

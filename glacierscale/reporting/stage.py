@@ -54,11 +54,7 @@ def report(
     import pandas as pd
 
     store, folder, page = Store.at(smb, schema.RECONSTRUCTION), Path(scores), Path(to)
-    names = ("predictions", "scores", "coefficients")
-    tables = {name: folder / f"{name}.parquet" for name in names}
-    absent = [str(tables[name]) for name in names[:2] if not tables[name].exists()]
-    if absent:
-        raise FileNotFoundError(f"no {' and no '.join(absent)}; make them with `glacierscale evaluate`.")
+    tables = _tables(folder)
     source = None if cube is None else Store.at(cube, schema.CUBE)
     stamp = provenance.Stamp(
         verb="report",
@@ -87,11 +83,25 @@ def report(
         facts=facts(store, source),
         title=options.title or f"Surface mass balance of {reconstruction.attrs['region']}",
     )
+    _replace(page, f"{html.rstrip()}\n{mark}\n")
+    return page
+
+
+def _replace(page: Path, html: str) -> None:
+    """Write a page whole or not at all."""
     page.parent.mkdir(parents=True, exist_ok=True)
     fresh = page.with_name(page.name + ".new")
-    fresh.write_text(f"{html.rstrip()}\n{mark}\n", encoding="utf-8")
+    fresh.write_text(html, encoding="utf-8")
     fresh.replace(page)
-    return page
+
+
+def _tables(folder: Path) -> dict[str, Path]:
+    """Files that `evaluate` wrote."""
+    tables = {name: folder / f"{name}.parquet" for name in ("predictions", "scores", "coefficients")}
+    absent = [str(tables[name]) for name in ("predictions", "scores") if not tables[name].exists()]
+    if absent:
+        raise FileNotFoundError(f"no {' and no '.join(absent)}; make them with `glacierscale evaluate`.")
+    return tables
 
 
 def outlines_of(cube: xr.Dataset) -> gpd.GeoDataFrame:

@@ -126,7 +126,7 @@ HOSTILE = {
     "data default absolute": _v1("{{ data }}/a.zarr", rest="    parameters: {data: {type: str, default: /etc}}\n"),
     "key": _storage("{key: AKIA, secret: abc}"),
     "session token": _storage("{token: abc}"),
-    "gs token file": _storage("{token: /root/key.json}", "gs://bkt/a"),
+    "gs token file": _storage("{token: /home/someone/key.json}", "gs://bkt/a"),
     "gs token of the cloud": _storage("{token: cloud}", "gs://bkt/a"),
     "azure key": _storage("{account_key: abc}", "abfs://c/a"),
     "endpoint over http": _storage("{anon: true, endpoint_url: 'http://data.example'}"),
