@@ -66,14 +66,9 @@ def reconstruct(
     if store.is_complete(stamp):
         return store
     dataset = source.open()
-    static = xr.Dataset(
-        {"hydro_year": ("hydro_year", dataset.hydro_year.values)},
-        attrs={
-            "region": dataset.attrs["region"],
-            "net": near if near == far else f"{near} for observed glaciers, {far} for the others",
-            "hemisphere": dataset.attrs["hemisphere"],
-        },
-    )
+    attributes = {name: dataset.attrs[name] for name in ("region", "hemisphere")}
+    attributes["net"] = near if near == far else f"{near} for observed glaciers, {far} for the others"
+    static = xr.Dataset({"hydro_year": ("hydro_year", dataset.hydro_year.values)}, attrs=attributes)
     per_block = source.blocks()[0].stop
     # One block first: how many members there are is the net's affair.
     head, _ = model.reconstruct(dataset.isel(glacier=slice(0, 1)).load(), options.net)

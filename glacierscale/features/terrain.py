@@ -112,8 +112,11 @@ def _hypsometry(
     step = np.maximum(high_m - low_m, 1e-3) / bands
     band = np.minimum(((elevation_m - low_m[glacier]) / step[glacier]).astype(np.int64), bands - 1)
     area = np.bincount(glacier * bands + band, area_m2, glaciers * bands).reshape(glaciers, bands)
-    area = np.where(np.isfinite(low_m)[:, None], area, np.nan)
-    return {"band_elevation": low_m[:, None] + step[:, None] * (np.arange(bands) + 0.5), "band_area": area}
+    known = np.isfinite(low_m)[:, None]
+    return {
+        "band_elevation": low_m[:, None] + step[:, None] * (np.arange(bands) + 0.5),
+        "band_area": np.where(known, area, np.nan),
+    }
 
 
 def interpolate_inventories(years: npt.ArrayLike, inventory_year: npt.ArrayLike, values: Floats) -> Floats:
