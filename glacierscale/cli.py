@@ -193,7 +193,14 @@ def _guarded(work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted; run the same command again to continue.", file=sys.stderr)
         return 130
-    except (ValueError, LookupError, FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+    except (
+        ValueError,
+        LookupError,
+        FloatingPointError,
+        FileNotFoundError,
+        FileExistsError,
+        NotADirectoryError,
+    ) as error:
         return _say(error, 2)
     except (OSError, StoreError) as error:
         return _say(error, 4)

@@ -86,9 +86,12 @@ def evaluate(
             "features": provenance.Input(url="features", fingerprint=store.fingerprint()),
         },
     )
-    folder = Path(to)
-    if (folder / "scores.parquet").exists() and (folder / "predictions.parquet").exists():
-        provenance.refuse_other_table(folder / "scores.parquet", stamp)
+    folder = provenance.local_folder(to)
+    names = ("predictions", "scores_by_group", *(("coefficients",) if "lasso" in model.nets else ()), "scores")
+    there = [folder / f"{name}.parquet" for name in names if (folder / f"{name}.parquet").exists()]
+    for path in there:
+        provenance.refuse_other_table(path, stamp)
+    if len(there) == len(names):
         return pd.read_parquet(folder / "scores.parquet")
     rows = checked_rows(model, store)
     predictions = held_out_predictions(model, rows)
@@ -103,7 +106,9 @@ def evaluate(
 
 def checked_rows(model: SMBModel, features: Store) -> Rows:
     """The rows that a model was trained on, once it is sure that they are, and that no fold saw what it holds out."""
-    rows = observed_rows(features.open(), model.predictors)
+    dataset = features.open()
+    model.refuse_other_recipe(dataset)
+    rows = observed_rows(dataset, model.predictors)
     if not (np.array_equal(rows.unit_id, model.unit_id) and np.array_equal(rows.hydro_year, model.hydro_year)):
         raise ValueError(
             f"the features hold {len(rows)} observed rows, the model was trained on {len(model.unit_id)} others; "
@@ -225,7 +230,7 @@ def coefficients(model: SMBModel) -> pd.DataFrame | None:
 
 def _blocks(scheme: str, table: pd.DataFrame, block_years: int) -> npt.NDArray[np.integer]:
     """What is resampled together: glaciers where they are held out and many, else runs of years with all glaciers."""
-    if scheme in ("logo", "spatial_blocks") and table.glacier_id.nunique() >= _FEW_GLACIERS:
+    if scheme in folds.HOLDS_OUT_GLACIERS and table.glacier_id.nunique() >= _FEW_GLACIERS:
         return np.unique(table.glacier_id.to_numpy(str), return_inverse=True)[1]
     block: npt.NDArray[np.integer] = ((table.hydro_year - table.hydro_year.min()) // block_years).to_numpy()
     return block

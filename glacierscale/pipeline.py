@@ -108,7 +108,7 @@ def read_plan(file: str | Path) -> RunPlan:
 
 def run_plan(plan: RunPlan, *, to: str | Path, data: str, catalog: Path) -> Path:
     """Run every stage of a plan; see `run`."""
-    out = Path(to)
+    out = provenance.local_folder(to)
     out.mkdir(parents=True, exist_ok=True)
     cube, features, smb, page = (out / name for name in ("cube.zarr", "features.zarr", "smb.zarr", "report.html"))
     reading = replace(plan.ingest, data=data or plan.ingest.data)

@@ -143,17 +143,51 @@ def write_table(table: Any, path: Path, stamp: Stamp) -> None:
 
 def refuse_other_table(path: Path, stamp: Stamp) -> None:
     """Raise `StampMismatch` if a Parquet file was made otherwise."""
+    stamp.refuse_unless_same(_stamp_in_table(path), str(path))
+
+
+def stamp_of_table(path: Path) -> Stamp:
+    """What made a Parquet file that `write_table` wrote."""
+    return Stamp.from_dict(_stamp_in_table(path))
+
+
+def _stamp_in_table(path: Path) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
-    found = (pq.read_schema(path).metadata or {}).get(_STAMP_KEY, b"{}")
-    stamp.refuse_unless_same(json.loads(found), str(path))
+    try:
+        found = (pq.read_schema(path).metadata or {}).get(_STAMP_KEY, b"{}")
+    except (ValueError, OSError) as error:
+        raise StampMismatch(f"{path} is no Parquet table ({error}); remove it.") from error
+    return json.loads(found)  # type: ignore[no-any-return]
+
+
+def local_folder(to: str | Path) -> Path:
+    """A folder on this machine for outputs that are files, not stores.
+
+    Raises
+    ------
+    ValueError
+        If it is a URL, or lies inside a store.
+    """
+    if "://" in str(to):
+        raise ValueError(f"{to} is a URL; models, tables and pages are written to local folders. Copy them from there.")
+    path = Path(to).absolute()
+    inside = next((p for p in (path, *path.parents) if (p / "zarr.json").exists()), None)
+    if inside is not None:
+        raise ValueError(f"{to} lies inside the store {inside}; write beside it.")
+    return Path(to)
 
 
 def relative(url: str | Path, to: str | Path) -> str:
-    """An input's place as seen from an output: relative where both are local, so that a moved folder stays whole."""
+    """An input's place as seen from an output.
+
+    Relative where it lies in the folder of the output, so that the folder may be moved whole; absolute elsewhere.
+    """
     if "://" in str(url) or "://" in str(to):
         return str(url)
-    return Path(os.path.relpath(Path(url).absolute(), Path(to).absolute())).as_posix()
+    place, output = Path(url).absolute(), Path(to).absolute()
+    inside = place.is_relative_to(output.parent)
+    return Path(os.path.relpath(place, output)).as_posix() if inside else place.as_posix()
 
 
 def found_from(url: str, relative: str) -> str:

@@ -66,6 +66,7 @@ def reconstruct(
     if store.is_complete(stamp):
         return store
     dataset = source.open()
+    model.refuse_other_recipe(dataset)
     attributes = {name: dataset.attrs[name] for name in ("region", "hemisphere")}
     attributes["net"] = near if near == far else f"{near} for observed glaciers, {far} for the others"
     static = xr.Dataset({"hydro_year": ("hydro_year", dataset.hydro_year.values)}, attrs=attributes)

@@ -30,6 +30,8 @@ class HydroYears:
     """Which months the year is made of."""
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.first, int) and isinstance(self.last, int)):
+            raise ValueError(f"hydrological years are {self.first!r} and {self.last!r}; expected two whole numbers.")
         if not 1000 <= self.first <= self.last <= 3000:
             raise ValueError(
                 f"hydrological years {self.first}..{self.last} are not a span between 1000 and 3000 in order; "
@@ -71,6 +73,10 @@ class Region:
     def __post_init__(self) -> None:
         if not self.name.strip():
             raise ValueError("a region needs a name; got an empty one.")
+        if not isinstance(self.years, HydroYears):
+            raise ValueError(f"years is {self.years!r}; expected HydroYears(first, last).")
+        if self.bounds is not None and len(self.bounds) != 4:
+            raise ValueError(f"bounds {self.bounds} are not four numbers: west, south, east, north in degrees.")
         if self.bounds is not None:
             west, south, east, north = self.bounds
             if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90):

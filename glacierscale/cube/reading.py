@@ -158,7 +158,8 @@ def crop(elevation: xr.DataArray, bounds: npt.NDArray[np.floating]) -> xr.DataAr
     parts = {}
     for dim, low, high in (("x", bounds[0], bounds[2]), ("y", bounds[1], bounds[3])):
         centres = elevation[dim].values
-        inside = np.flatnonzero((centres >= low) & (centres <= high))
+        cell = np.abs(np.diff(centres)).mean()
+        inside = np.flatnonzero((centres >= low - cell) & (centres <= high + cell))
         parts[dim] = slice(max(inside.min() - MARGIN_CELLS, 0), inside.max() + 1 + MARGIN_CELLS)
     return elevation.isel(parts)
 

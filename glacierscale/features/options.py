@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -23,6 +24,10 @@ class FeaturizeOptions:
     """Elevation bands of each glacier."""
 
     def __post_init__(self) -> None:
+        for name in ("degree_day_sigma_k", "precip_factor", "precip_gradient_per_km", "lapse_rate_k_km"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{name} is {value}; expected a finite number.")
         if not 0 < self.degree_day_sigma_k < 20:
             raise ValueError(f"degree_day_sigma_k is {self.degree_day_sigma_k}; expected between 0 and 20 K.")
         if self.precip_factor <= 0:

@@ -75,11 +75,13 @@ def featurize(cube: str | Path | Store, *, to: str | Path, options: FeaturizeOpt
         predictor_units=("predictor", np.array(list(PREDICTORS.values()))),
     )
     kept = ("region", "first_hydro_year", "last_hydro_year", "hemisphere")
+    recipe = provenance.options_dict(options) | {
+        "reference_years": [int(years[reference][0]), int(years[reference][-1])],
+        "hemisphere": dataset.attrs["hemisphere"],
+    }
     static.attrs = {name: dataset.attrs[name] for name in kept} | {
         "degree_day_sigma_k": options.degree_day_sigma_k,
-        "precip_factor": options.precip_factor,
-        "precip_gradient_per_km": options.precip_gradient_per_km,
-        "reference_years": [int(years[reference][0]), int(years[reference][-1])],
+        "recipe": recipe,
     }
     per_block = source.blocks()[0].stop if source.blocks() else 1
     sizes = {"glacier": dataset.sizes["glacier"], "band": options.bands}

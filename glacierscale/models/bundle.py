@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,9 @@ import xarray as xr
 
 from glacierscale import provenance
 from glacierscale.folds import Fold, FoldPlan
+from glacierscale.models import packing
 from glacierscale.models import rows as rows_module
+from glacierscale.models.packing import Net
 from glacierscale.models.physics import TemperatureIndex
 from glacierscale.models.rows import Design
 from glacierscale.models.scaling import Scaler
@@ -23,13 +25,6 @@ from glacierscale.schema import text
 Floats = npt.NDArray[np.floating]
 FORMAT = 1
 _JSON, _TENSORS = "model.json", "weights.safetensors"
-
-
-class Net(Protocol):
-    """Learned correction to the base model."""
-
-    def members(self, fold: int, scaled: Floats) -> Floats:
-        """(row, predictor) standardised -> (member, row) kg m-2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +74,8 @@ class SMBModel:
     """Net with the least error when years are held out: predicts glaciers that have observations"""
     best_unobserved: str
     """Net with the least error when glaciers are held out: predicts glaciers that have none"""
+    recipe: Mapping[str, Any]
+    """How its predictors were computed (options of featurize, reference years, hemisphere); others are refused"""
     stamp: provenance.Stamp
     """What made it"""
 
@@ -149,6 +146,16 @@ class SMBModel:
             members = np.where(observed[:, None], members, self.predict(design, far).reshape(shape))
         return members, np.where(observed, self.residual_std[near][0], self.unseen_std[far])
 
+    def refuse_other_recipe(self, features: xr.Dataset) -> None:
+        """Raise `ValueError` if features were computed in another way than those the model was trained on."""
+        own, found = dict(self.recipe), dict(features.attrs.get("recipe", {}))
+        other = [f"{k} {found.get(k)!r}, not {own.get(k)!r}" for k in sorted(own | found) if own.get(k) != found.get(k)]
+        if other:
+            raise ValueError(
+                f"these features were computed with {'; '.join(other)}: the model would mistake them for other "
+                "weather. Featurize with the options, reference_years included, that the model was trained on."
+            )
+
     def _know(self, net: str) -> str:
         if net not in self.nets:
             raise ValueError(f"the model has no net {net!r}; it has {sorted(self.nets)}.")
@@ -174,7 +181,7 @@ class SMBModel:
         }
         about: dict[str, Any] = {}
         for name, net in self.nets.items():
-            tensors, rest = _PACK[name](net)
+            tensors, rest = packing.PACK[name](net)
             arrays |= {f"{name}.{key}": value for key, value in tensors.items()}
             arrays[f"{name}.residual_std"] = self.residual_std[name]
             about[name] = {"unseen_std": self.unseen_std[name], **rest}
@@ -187,6 +194,7 @@ class SMBModel:
             "nets": about,
             "best_observed": self.best_observed,
             "best_unobserved": self.best_unobserved,
+            "recipe": dict(self.recipe),
             "stamp": self.stamp.as_dict(),
             "weights_sha256": provenance.digest(weights),
         }
@@ -209,7 +217,10 @@ class SMBModel:
         folder = Path(folder)
         if not (folder / _JSON).exists():
             raise FileNotFoundError(f"no model at {folder}: {_JSON} is missing. Train one with `glacierscale train`.")
-        about = json.loads((folder / _JSON).read_text())
+        try:
+            about = json.loads((folder / _JSON).read_text())
+        except ValueError as error:
+            raise ValueError(f"{folder / _JSON} is no JSON ({error}); train the model again.") from error
         if about.get("format") != FORMAT:
             raise ValueError(f"{folder} holds a model of format {about.get('format')}, expected {FORMAT}; train again.")
         weights = (folder / _TENSORS).read_bytes()
@@ -233,11 +244,12 @@ class SMBModel:
                 degree_day_factor=a["base.degree_day_factor"],
                 bias=a["base.bias"],
             ),
-            nets={name: _UNPACK[name](own[name], about["nets"][name]) for name in about["nets"]},
+            nets={name: packing.UNPACK[name](own[name], about["nets"][name]) for name in about["nets"]},
             residual_std={name: own[name]["residual_std"] for name in own},
             unseen_std={name: about["nets"][name]["unseen_std"] for name in own},
             best_observed=about["best_observed"],
             best_unobserved=about["best_unobserved"],
+            recipe=about["recipe"],
             stamp=provenance.Stamp.from_dict(about["stamp"]),
         )
 
@@ -264,29 +276,3 @@ def _replace(path: Path, data: bytes) -> None:
     fresh = path.with_name(path.name + ".new")
     fresh.write_bytes(data)
     fresh.replace(path)
-
-
-def _pack_lasso(net: Any) -> tuple[dict[str, Floats], dict[str, Any]]:
-    return {"coefficient": net.coefficient, "intercept": net.intercept}, {"pairs": net.pairs}
-
-
-def _unpack_lasso(own: Mapping[str, Floats], about: Mapping[str, Any]) -> Net:
-    from glacierscale.models.lasso import Lasso
-
-    pairs = tuple((int(a), int(b)) for a, b in about["pairs"])
-    return Lasso(coefficient=own["coefficient"], intercept=own["intercept"], pairs=pairs)
-
-
-def _pack_mlp(net: Any) -> tuple[dict[str, Floats], dict[str, Any]]:
-    return {**{f"p.{k}": v for k, v in net.parameters.items()}, "scale": net.scale}, {"hidden": net.hidden}
-
-
-def _unpack_mlp(own: Mapping[str, Floats], about: Mapping[str, Any]) -> Net:
-    from glacierscale.models.mlp import MLP
-
-    parameters = {key.removeprefix("p."): value for key, value in own.items() if key.startswith("p.")}
-    return MLP(parameters=parameters, hidden=tuple(about["hidden"]), scale=own["scale"])
-
-
-_PACK = {"lasso": _pack_lasso, "mlp": _pack_mlp}
-_UNPACK = {"lasso": _unpack_lasso, "mlp": _unpack_mlp}

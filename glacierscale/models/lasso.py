@@ -93,6 +93,8 @@ def fit(
 
     x = np.asfortranarray(columns(scaled, pairs), dtype=float)
     groups, number = np.unique(group, return_inverse=True)
+    if len(groups) < 3:
+        raise ValueError(f"a fold trains on {len(groups)} years; expected at least 3. Add years, or hold out fewer.")
     inner = list(GroupKFold(min(_INNER_FOLDS, len(groups))).split(x, groups=group))
     path = linear_model.LassoCV(cv=inner, alphas=_PENALTIES, max_iter=5000, tol=1e-3).fit(
         x, target_kg_m2, sample_weight=weight

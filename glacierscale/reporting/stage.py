@@ -53,7 +53,7 @@ def report(
     """
     import pandas as pd
 
-    store, folder, page = Store.at(smb, schema.RECONSTRUCTION), Path(scores), Path(to)
+    store, folder, page = Store.at(smb, schema.RECONSTRUCTION), Path(scores), provenance.local_folder(to)
     tables = _tables(folder)
     source = None if cube is None else Store.at(cube, schema.CUBE)
     stamp = provenance.Stamp(
@@ -65,6 +65,7 @@ def report(
         }
         | ({} if source is None else {"cube": provenance.Input(url="cube", fingerprint=source.fingerprint())}),
     )
+    _refuse_strangers(store, tables["scores"], source)
     mark = f"<!-- glacierscale {stamp.fingerprint} -->"
     if page.exists() and page.read_text(encoding="utf-8").rstrip().endswith(mark):
         return page
@@ -93,6 +94,18 @@ def _replace(page: Path, html: str) -> None:
     fresh = page.with_name(page.name + ".new")
     fresh.write_text(html, encoding="utf-8")
     fresh.replace(page)
+
+
+def _refuse_strangers(smb: Store, scores: Path, cube: Store | None) -> None:
+    """Raise `ValueError` if scores or cube belong to another run than the reconstruction."""
+    scored, made = provenance.stamp_of_table(scores).inputs.get("model"), smb.stamp.inputs.get("model")
+    if scored and made and scored.fingerprint != made.fingerprint:
+        raise ValueError(f"{scores} scores another model than the one that made {smb.url}; evaluate that one.")
+    if cube is not None:
+        own, other = (set(schema.text(store.open().glacier_id.values)) for store in (smb, cube))
+        if not own <= other:
+            lacks = f"{len(own - other)} glaciers of {smb.url}"
+            raise ValueError(f"{cube.url} lacks {lacks}; give the cube that it was made of.")
 
 
 def _tables(folder: Path) -> dict[str, Path]:

@@ -96,6 +96,8 @@ class Store:
         """
         from glacierscale.store import layout, objects
 
+        if "://" not in self.url:
+            provenance.local_folder(Path(self.url).absolute().parent)  # no store inside another
         place = objects.Objects(self.url, create=True)
         found, declared = layout.found(place)
         if found is not None:

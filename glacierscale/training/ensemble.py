@@ -176,7 +176,9 @@ class EnsembleTask(pl.LightningModule):
         loss = self._loss(self.stop, self.kept)
         if not torch.isfinite(loss).all():
             broken = int((~torch.isfinite(loss)).sum())
-            raise FloatingPointError(f"the loss of {broken} networks is not finite; check the predictors for NaN.")
+            raise FloatingPointError(
+                f"the loss of {broken} networks is not finite; lower learning_rate, or check the predictors for NaN."
+            )
         better = loss < self.least - 1e-4 * self.least.clamp_max(1e6)
         self.least = torch.where(better, loss, self.least)
         for name, value in zip(self.names, self.networks, strict=True):

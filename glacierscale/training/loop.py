@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,8 @@ import numpy.typing as npt
 from glacierscale import folds, provenance, schema
 from glacierscale.models import physics, scaling
 from glacierscale.models import rows as rows_module
-from glacierscale.models.bundle import Net, SMBModel, fold_weights
+from glacierscale.models.bundle import SMBModel, fold_weights
+from glacierscale.models.packing import Net
 from glacierscale.models.rows import Rows
 from glacierscale.store import Store
 from glacierscale.training import nets as training_nets
@@ -44,24 +47,33 @@ def train(features: str | Path | Store, *, to: str | Path, options: TrainOptions
     ValueError
         If there are too few observations for a fold.
     """
+    to = provenance.local_folder(to)
     store = Store.at(features, schema.FEATURES)
     stamp = provenance.Stamp(
         verb="train",
         options=provenance.options_dict(options),
         inputs={"features": provenance.Input(url=provenance.relative(store.url, to), fingerprint=store.fingerprint())},
     )
-    if (Path(to) / "model.json").exists():
+    if (to / "model.json").exists():
         found = SMBModel.load(to)
         stamp.refuse_unless_same(found.stamp.as_dict(), str(to))
         return found
     dataset = store.open()
     names = options.predictors or rows_module.default_predictors([str(name) for name in dataset.predictor.values])
-    model = fit(rows_module.observed_rows(dataset, names), names, options, stamp)
+    rows = rows_module.observed_rows(dataset, names)
+    model = fit(rows, names, options, stamp, recipe=dataset.attrs["recipe"])
     model.save(to)
     return model
 
 
-def fit(rows: Rows, predictors: tuple[str, ...], options: TrainOptions, stamp: provenance.Stamp) -> SMBModel:
+def fit(
+    rows: Rows,
+    predictors: tuple[str, ...],
+    options: TrainOptions,
+    stamp: provenance.Stamp,
+    *,
+    recipe: Mapping[str, Any] | None = None,
+) -> SMBModel:
     """Train on observed rows; `train` without the stores."""
     plan = folds.plan(
         rows.unit_id,
@@ -100,6 +112,7 @@ def fit(rows: Rows, predictors: tuple[str, ...], options: TrainOptions, stamp: p
     model = SMBModel(
         predictors=tuple(predictors),
         plan=plan,
+        recipe=recipe or {},
         unit_id=rows.unit_id,
         hydro_year=rows.hydro_year,
         scaler=scaler,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from glacierscale import compute
 from glacierscale.folds import HOLDS_OUT_GLACIERS, FoldPlan
-from glacierscale.models.bundle import Net
+from glacierscale.models.packing import Net
 from glacierscale.training.options import TrainOptions
 
 Floats = npt.NDArray[np.floating]

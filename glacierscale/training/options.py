@@ -50,6 +50,17 @@ class TrainOptions:
     """Share of the training years kept aside, drawn anew for each member, to stop by."""
 
     def __post_init__(self) -> None:
+        for name in ("nets", "hold_out", "predictors"):
+            given = getattr(self, name)
+            if isinstance(given, str):
+                raise ValueError(f"{name} is the text {given!r}; expected a list, as in [{given}].")
+        if not self.learning_rate > 0 or not self.weight_decay >= 0 or not self.buffer_km >= 0 or self.seed < 0:
+            raise ValueError(
+                f"learning_rate is {self.learning_rate}, weight_decay {self.weight_decay}, buffer_km {self.buffer_km}, "
+                f"seed {self.seed}; expected a positive learning_rate and none of the others below 0."
+            )
+        if not self.hidden or min(self.hidden) < 1:
+            raise ValueError(f"hidden is {self.hidden}; expected one width or more, each at least 1.")
         unknown = sorted(set(self.nets) - set(NETS))
         if unknown or not self.nets:
             raise ValueError(f"nets are {list(self.nets)}; expected some of {list(NETS)}.")

@@ -54,7 +54,7 @@ def test_anomalies_have_no_mean_over_the_reference_years(dataset: xr.Dataset, cu
     np.testing.assert_allclose(of(other, "cpdd_anomaly")[:, 2:6].mean(axis=1), 0, atol=1e-2)
     assert np.abs(of(other, "cpdd_anomaly").mean(axis=1)).min() > 1
     np.testing.assert_array_equal(of(other, "cpdd"), of(dataset, "cpdd"))
-    assert other.attrs["reference_years"] == [1993, 1996]
+    assert other.attrs["recipe"]["reference_years"] == [1993, 1996]
 
 
 def test_a_dated_inventory_wins_over_the_terrain_where_it_has_the_glacier(dataset: xr.Dataset) -> None:
@@ -71,7 +71,7 @@ def test_precipitation_follows_its_factor_and_gradient(dataset: xr.Dataset, cube
     other = featurize(cube, to=tmp_path / "f.zarr", options=options).open().load()
     rise = of(other, "mean_elevation") - other.ref_height.values[:, None]
     np.testing.assert_allclose(other.precip, dataset.precip * (1.5 * (1 + 0.2 * rise / 1000))[..., None], rtol=1e-5)
-    assert other.attrs["precip_factor"] == 1.5
+    assert other.attrs["recipe"]["precip_factor"] == 1.5
 
 
 def test_blocks_do_not_change_what_is_computed(dataset: xr.Dataset, cube: Any) -> None:

@@ -1,0 +1,47 @@
+"""Nets as named arrays and JSON, and back: never pickles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+
+
+class Net(Protocol):
+    """Learned correction to the base model."""
+
+    def members(self, fold: int, scaled: Floats) -> Floats:
+        """(row, predictor) standardised -> (member, row) kg m-2."""
+
+
+def _pack_lasso(net: Any) -> tuple[dict[str, Floats], dict[str, Any]]:
+    return {"coefficient": net.coefficient, "intercept": net.intercept}, {"pairs": net.pairs}
+
+
+def _unpack_lasso(own: Mapping[str, Floats], about: Mapping[str, Any]) -> Net:
+    from glacierscale.models.lasso import Lasso
+
+    pairs = tuple((int(a), int(b)) for a, b in about["pairs"])
+    return Lasso(coefficient=own["coefficient"], intercept=own["intercept"], pairs=pairs)
+
+
+def _pack_mlp(net: Any) -> tuple[dict[str, Floats], dict[str, Any]]:
+    return {**{f"p.{k}": v for k, v in net.parameters.items()}, "scale": net.scale}, {"hidden": net.hidden}
+
+
+def _unpack_mlp(own: Mapping[str, Floats], about: Mapping[str, Any]) -> Net:
+    from glacierscale.models.mlp import MLP
+
+    parameters = {key.removeprefix("p."): value for key, value in own.items() if key.startswith("p.")}
+    return MLP(parameters=parameters, hidden=tuple(about["hidden"]), scale=own["scale"])
+
+
+PACK: dict[str, Callable[[Any], tuple[dict[str, Floats], dict[str, Any]]]] = {"lasso": _pack_lasso, "mlp": _pack_mlp}
+UNPACK: dict[str, Callable[[Mapping[str, Floats], Mapping[str, Any]], Net]] = {
+    "lasso": _unpack_lasso,
+    "mlp": _unpack_mlp,
+}
