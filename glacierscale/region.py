@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 MONTHS = ("oct", "nov", "dec", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep")
-"""Months of a northern hydrological year in order; the southern year is the same season, six months later."""
+"""Months of a northern hydrological year in order."""
 
 WINTER_MONTHS = 7
 """The first seven months of the hydrological year are winter (October to April in the north, Bolibar et al. 2020)."""
@@ -84,6 +84,11 @@ class Region:
                     f"bounds {self.bounds} are not (west, south, east, north) in degrees; "
                     "longitudes run from -180 to 180 and south comes before north."
                 )
+
+
+def months(hemisphere: str) -> tuple[str, ...]:
+    """Names of the months of a hydrological year in order: from October in the north, from April in the south."""
+    return MONTHS if hemisphere == "north" else MONTHS[6:] + MONTHS[:6]
 
 
 def unit_of(glacier_id: str) -> str:

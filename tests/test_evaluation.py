@@ -16,6 +16,8 @@ from glacierscale.models import nulls
 
 OPTIONS = EvaluateOptions(draws=300)
 
+FEW = EvaluateOptions(draws=100)
+
 
 @pytest.fixture(scope="module")
 def predictions(model: Any, rows: Any) -> pd.DataFrame:
@@ -151,3 +153,19 @@ def test_a_model_without_folds_has_nothing_to_score(model: Any, features: Any, t
 def test_options_out_of_range_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="expected at least 100 and 1"):
         EvaluateOptions(**options)
+
+
+def test_a_lost_table_is_written_again_and_a_broken_one_is_named(model: Any, features: Any, tmp_path: Path) -> None:
+    evaluate(model, features, to=tmp_path, options=FEW)
+    before = (tmp_path / "predictions.parquet").read_bytes()
+    (tmp_path / "predictions.parquet").unlink()
+    evaluate(model, features, to=tmp_path, options=FEW)
+    assert (tmp_path / "predictions.parquet").read_bytes() == before
+    (tmp_path / "scores.parquet").write_bytes(b"junk")
+    with pytest.raises(provenance.StampMismatch, match=r"scores\.parquet is no Parquet table"):
+        evaluate(model, features, to=tmp_path, options=FEW)
+
+
+def test_a_url_for_tables_is_refused(model: Any, features: Any) -> None:
+    with pytest.raises(ValueError, match="s3://ice/scores is a URL; models, tables and pages are written to local"):
+        evaluate(model, features, to="s3://ice/scores")

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from glacierscale import provenance
+from glacierscale.features.options import FeaturizeOptions
 from glacierscale.features.tensors import featurize
 from glacierscale.reconstruction import ReconstructOptions, reconstruct
 from glacierscale.store import Store, StoreError
@@ -149,3 +150,16 @@ def test_an_unknown_net_is_refused_before_anything_is_written(model: Any, fine: 
     with pytest.raises(ValueError, match="the model has no net 'forest'"):
         reconstruct(model, fine, to=tmp_path / "smb.zarr", options=ReconstructOptions(net="forest"))
     assert not (tmp_path / "smb.zarr").exists()
+
+
+def test_features_of_another_recipe_are_refused(model: Any, cube: Any, tmp_path: Path) -> None:
+    other = featurize(cube, to=tmp_path / "f.zarr", options=FeaturizeOptions(degree_day_sigma_k=3.0))
+    with pytest.raises(ValueError, match=r"computed with degree_day_sigma_k 3\.0, not 5\.0: the model would mistake"):
+        reconstruct(model, other, to=tmp_path / "smb.zarr")
+    assert not (tmp_path / "smb.zarr").exists()
+
+
+def test_a_store_inside_another_is_refused(model: Any, features: Any, whole: Path) -> None:
+    with pytest.raises(ValueError, match="lies inside the store"):
+        reconstruct(model, features, to=whole / "inner.zarr")
+    assert not (whole / "inner.zarr").exists()

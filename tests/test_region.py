@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,3 +65,16 @@ def test_a_region_without_a_name_is_refused() -> None:
 )
 def test_parts_of_a_split_outline_share_their_observed_unit(outline: str, unit: str) -> None:
     assert unit_of(outline) == unit
+
+
+@pytest.mark.parametrize("years", [(1980.5, 1990), ("1980", "1990")])
+def test_years_that_are_no_whole_numbers_are_refused(years: Any) -> None:
+    with pytest.raises(ValueError, match="expected two whole numbers"):
+        HydroYears(*years)
+
+
+def test_bounds_of_three_numbers_and_years_of_another_kind_are_refused() -> None:
+    with pytest.raises(ValueError, match="are not four numbers"):
+        Region("x", years=HydroYears(1980, 1990), bounds=(1.0, 2.0, 3.0))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"expected HydroYears\(first, last\)"):
+        Region("x", years=(1980, 1990))  # type: ignore[arg-type]

@@ -143,6 +143,12 @@ def within(shapes: gpd.GeoDataFrame, region: Region) -> gpd.GeoDataFrame:
             raise ValueError(
                 f"no glacier of the catalogue lies in the bounds {region.bounds}; check their order (W, S, E, N)."
             )
+    where = "south" if (shapes.lat < 0).all() else "north" if (shapes.lat > 0).all() else region.years.hemisphere
+    if len(shapes) and where != region.years.hemisphere:
+        raise ValueError(
+            f"all glaciers lie in the {where}, but the hydrological years are those of the {region.years.hemisphere}; "
+            f"set the hemisphere of the region's years to {where!r}."
+        )
     order = np.lexsort([shapes.glacier_id, shapes.hilbert_distance()])
     return shapes.iloc[order].reset_index(drop=True)
 

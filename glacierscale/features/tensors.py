@@ -12,12 +12,11 @@ import xarray as xr
 from glacierscale import compute, provenance, schema
 from glacierscale.features import climate, terrain, zonal
 from glacierscale.features.options import FeaturizeOptions
-from glacierscale.region import MONTHS
+from glacierscale.region import months
 from glacierscale.store import Block, Store
 
 Floats = npt.NDArray[np.floating]
 _SEASONAL = {"cpdd": "K day", "winter_snow": "kg m-2", "summer_snow": "kg m-2"}
-_MONTHLY = {f"temp_{m}": "degC" for m in MONTHS} | {f"snow_{m}": "kg m-2" for m in MONTHS}
 _TOPOGRAPHY = {
     "mean_elevation": "m",
     "max_elevation": "m",
@@ -28,9 +27,6 @@ _TOPOGRAPHY = {
     "cos_aspect": "1",
     "sin_aspect": "1",
 }
-_CLIMATE = _SEASONAL | _MONTHLY
-PREDICTORS = _CLIMATE | {f"{name}_anomaly": unit for name, unit in _CLIMATE.items()} | _TOPOGRAPHY
-"""Unit of every predictor by name, in stored order (Bolibar et al. 2020)."""
 
 
 def featurize(cube: str | Path | Store, *, to: str | Path, options: FeaturizeOptions = FeaturizeOptions()) -> Store:
@@ -66,13 +62,14 @@ def featurize(cube: str | Path | Store, *, to: str | Path, options: FeaturizeOpt
         return store
     dataset = source.open()
     years = hydro_years(dataset)
+    units = predictor_units(dataset.attrs["hemisphere"])
     reference = reference_mask(years, options)
     static = dataset[list(schema.OBSERVATIONS)].load()
     static = static.assign(
         hydro_year=("hydro_year", years),
         month=("month", np.arange(1, 13)),
-        predictor=("predictor", np.array(list(PREDICTORS))),
-        predictor_units=("predictor", np.array(list(PREDICTORS.values()))),
+        predictor=("predictor", np.array(list(units))),
+        predictor_units=("predictor", np.array(list(units.values()))),
     )
     kept = ("region", "first_hydro_year", "last_hydro_year", "hemisphere")
     recipe = provenance.options_dict(options) | {
@@ -93,6 +90,14 @@ def featurize(cube: str | Path | Store, *, to: str | Path, options: FeaturizeOpt
 
     compute.map_blocks(work, store.missing(), label="featurize, blocks")
     return store
+
+
+def predictor_units(hemisphere: str) -> dict[str, str]:
+    """Unit of every predictor by name, in stored order (Bolibar et al. 2020)."""
+    names = months(hemisphere)
+    monthly = {f"temp_{m}": "degC" for m in names} | {f"snow_{m}": "kg m-2" for m in names}
+    of_climate = _SEASONAL | monthly
+    return of_climate | {f"{name}_anomaly": unit for name, unit in of_climate.items()} | _TOPOGRAPHY
 
 
 def hydro_years(cube: xr.Dataset) -> npt.NDArray[np.int32]:

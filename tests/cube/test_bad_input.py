@@ -298,6 +298,12 @@ def test_bounds_without_a_glacier_are_refused(raw: Raw, capsys: pytest.CaptureFi
     refused(raw, r"no glacier .* bounds", capsys, "", "--region.bounds", "[20, 40, 21, 41]")
 
 
+def test_years_of_the_other_hemisphere_are_refused(raw: Raw, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(
+        raw, r"all glaciers lie in the north, .* those of the south", capsys, "", "--region.years.hemisphere", "south"
+    )
+
+
 @pytest.mark.parametrize("calendar", ["noleap", "360_day"])
 def test_climate_in_other_calendars_is_read_month_by_month_with_their_lengths(
     calendar: str, raw: Raw, small_run: Path

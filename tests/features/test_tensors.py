@@ -13,7 +13,9 @@ import xarray as xr
 from glacierscale import provenance
 from glacierscale.features import climate
 from glacierscale.features.options import FeaturizeOptions
-from glacierscale.features.tensors import PREDICTORS, featurize
+from glacierscale.features.tensors import featurize, predictor_units
+
+PREDICTORS = predictor_units("north")
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +115,9 @@ def test_reference_years_outside_the_cube_are_refused(cube: Any, tmp_path: Path,
 def test_options_out_of_range_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         FeaturizeOptions(**options)
+
+
+def test_months_are_named_from_where_the_hydrological_year_begins() -> None:
+    assert [n for n in predictor_units("north") if n.startswith("temp_")][:2] == ["temp_oct", "temp_nov"]
+    assert [n for n in predictor_units("south") if n.startswith("temp_")][:2] == ["temp_apr", "temp_may"]
+    assert len(predictor_units("south")) == len(PREDICTORS)

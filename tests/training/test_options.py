@@ -29,3 +29,17 @@ def test_by_default_every_scheme_is_held_out_and_every_net_trained() -> None:
 def test_options_out_of_range_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         TrainOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"hold_out": "loyo"}, r"hold_out is the text 'loyo'; expected a list, as in \[loyo\]"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"hidden": (0,)}, r"hidden is \(0,\)"),
+        ({"seed": -1}, "seed -1; expected"),
+    ],
+)
+def test_a_text_for_a_list_and_numbers_that_cannot_train_are_refused(given: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        TrainOptions(**given)  # type: ignore[arg-type]
