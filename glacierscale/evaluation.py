@@ -89,7 +89,7 @@ def evaluate(
     folder = provenance.local_folder(to)
     names = ("predictions", "scores_by_group", *(("coefficients",) if "lasso" in model.nets else ()), "scores")
     there = [folder / f"{name}.parquet" for name in names if (folder / f"{name}.parquet").exists()]
-    for path in there:
+    for path in reversed(there):
         provenance.refuse_other_table(path, stamp)
     if len(there) == len(names):
         return pd.read_parquet(folder / "scores.parquet")
