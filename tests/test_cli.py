@@ -275,7 +275,12 @@ def test_an_interrupt_ends_with_code_130_and_says_how_to_go_on(
     out = tmp_path / "out"
     words = ["run", str(small_run_file), "--to", str(out), "--data", str(small_raw)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "glacierscale.cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "glacierscale.cli", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a test run in the background hands on an ignored SIGINT
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while process.poll() is None and not (out / "cube.zarr" / ".blocks").exists():
         time.sleep(0.001)
