@@ -132,7 +132,7 @@ def write_cube(r: SimpleNamespace, url: str, glaciers_per_block: int = 2, **repl
     store = Store(url, schema.CUBE)
     sizes = {"glacier": len(r.polygons)}
     stamp = Stamp(verb="ingest", options={"replaced": sorted(replaced)}, inputs={})
-    store.declare(static, stamp, sizes=sizes, chunks={"glacier": glaciers_per_block}, without=["thickness"])
+    store.declare(static, stamp, sizes=sizes, chunks={"glacier": glaciers_per_block}, without=["thickness", "velocity"])
     for block in store.unfinished():
         if block.dim == "glacier":
             arrays = {name: values[block.slice] for name, values in glaciers.items()}

@@ -37,6 +37,8 @@ class Sources:
     """(y, x) m, with attribute crs_wkt"""
     thickness: xr.DataArray | None
     """(y, x) m on the same grid"""
+    velocity: xr.DataArray | None
+    """(y, x) m per year on the same grid"""
     climate: xr.Dataset
     """temp, precip, clim_height"""
     observations: pd.DataFrame
@@ -60,7 +62,7 @@ def choose(catalog: Catalog, options: IngestOptions) -> dict[str, list[Entry]]:
         chosen[role] = [e for e in entries if e.metadata.get("dataset", e.name) == name]
         if role == "climate":
             chosen[role] += catalog.select("climate_invariant", name)
-    for role in ("terrain", "observations", "thickness", "links", "inventory", "profiles"):
+    for role in ("terrain", "observations", "thickness", "velocity", "links", "inventory", "profiles"):
         chosen[role] = catalog.select(role)
     if len(chosen["terrain"]) != 1:
         raise ValueError(
@@ -106,12 +108,14 @@ def read(chosen: dict[str, list[Entry]], region: Region, options: IngestOptions)
         bounds = grid_bounds(fields.clim_lon.values, fields.clim_lat.values)
         named(shapes_entry, outlines.check_on_grid, shapes, bounds, f"the climate of entry {climate_entry.name!r}")
 
-    thickness = None
-    if chosen["thickness"]:
-        entry = chosen["thickness"][0]
-        thickness = named(
-            entry, terrain.onto_grid, [part for _, part in entry.parts()], elevation, crs=entry.metadata.get("crs")
-        )
+    def raster(role: str) -> xr.DataArray | None:
+        """An optional raster on the terrain's grid."""
+        if not chosen[role]:
+            return None
+        entry, crs = chosen[role][0], chosen[role][0].metadata.get("crs")
+        onto: xr.DataArray = named(entry, terrain.onto_grid, [part for _, part in entry.parts()], elevation, crs=crs)
+        return onto
+
     inventories = [
         named(entry, observations.inventories, entry.open(), entry.metadata["convention"])
         for entry in chosen["inventory"]
@@ -119,7 +123,8 @@ def read(chosen: dict[str, list[Entry]], region: Region, options: IngestOptions)
     return Sources(
         outlines=shapes,
         elevation=elevation,
-        thickness=thickness,
+        thickness=raster("thickness"),
+        velocity=raster("velocity"),
         climate=fields,
         observations=observed(chosen, shapes, region.years),
         inventories=pd.concat(inventories, ignore_index=True) if inventories else None,

@@ -60,7 +60,7 @@ def write(store: Store, sources: Sources, region: Region, stamp: provenance.Stam
         stamp,
         sizes={"glacier": len(shapes)},
         chunks={"glacier": options.glaciers_per_block},
-        without=() if sources.thickness is not None else ("thickness",),
+        without=[name for name in ("thickness", "velocity") if getattr(sources, name) is None],
     )
 
     def work(block: Block) -> None:
@@ -71,7 +71,7 @@ def write(store: Store, sources: Sources, region: Region, stamp: provenance.Stam
             rows = fields.isel(clim_lat=part)
             arrays = {name: rows[name].values for name in ("temp", "precip", "clim_height")}
         else:
-            rasters = {"elevation": sources.elevation, "thickness": sources.thickness}
+            rasters = {name: getattr(sources, name) for name in ("elevation", "thickness", "velocity")}
             arrays = {name: raster.isel(y=part).values for name, raster in rasters.items() if raster is not None}
         store.write(block, arrays)
 

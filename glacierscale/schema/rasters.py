@@ -1,0 +1,85 @@
+"""Stores of rasters: patches that go into the networks and maps that come out, glaciers of one size bucket each."""
+
+from __future__ import annotations
+
+from glacierscale.schema.common import IDENTITY, SET_ASIDE
+from glacierscale.schema.form import Schema, Variable
+from glacierscale.schema.tables import FEATURES
+
+PLACEMENT = {
+    "centre_lon": Variable(
+        dims=("glacier",), units="degrees_east", dtype="float64", long_name="longitude of the patch's centre"
+    ),
+    "centre_lat": Variable(
+        dims=("glacier",), units="degrees_north", dtype="float64", long_name="latitude of the patch's centre"
+    ),
+    "resolution": Variable(dims=("glacier",), units="m", long_name="side of a cell of the patch"),
+}
+"""Where a patch lies: a square of cells in the transverse Mercator projection of its centre, row 0 in the north."""
+
+PATCHES = Schema(
+    name="patches",
+    title="Static rasters of glaciers, patches of one size",
+    blocks={"glacier": 64},
+    variables=IDENTITY
+    | PLACEMENT
+    | {
+        "feature_row": Variable(
+            dims=("glacier",), units="", dtype="int32", long_name="position of the glacier in the cube and the features"
+        ),
+        "channel": Variable(dims=("channel",), units="", dtype="string", long_name="name of the raster"),
+        "channel_units": Variable(dims=("channel",), units="", dtype="string", long_name="unit of the raster"),
+        "month": FEATURES.variables["month"],
+        "rasters": Variable(
+            dims=("glacier", "channel", "y", "x"), units="", long_name="raster, in the unit of channel_units"
+        ),
+        "radiation": Variable(
+            dims=("glacier", "month", "y", "x"),
+            units="W m-2",
+            long_name="potential direct clear-sky radiation on the slope, terrain shading included",
+            cell_methods="month: mean",
+        ),
+        "set_aside": SET_ASIDE,
+    },
+)
+
+MAPS = Schema(
+    name="maps",
+    title="Reconstructed surface mass balance maps, patches of one size",
+    blocks={"glacier": 16},
+    variables=IDENTITY
+    | PLACEMENT
+    | {
+        "hydro_year": FEATURES.variables["hydro_year"],
+        "elevation": Variable(dims=("glacier", "y", "x"), units="m", long_name="surface elevation"),
+        "ice_fraction": Variable(dims=("glacier", "y", "x"), units="1", long_name="share of the cell that is glacier"),
+        "smb_map": Variable(
+            dims=("glacier", "hydro_year", "y", "x"),
+            units="kg m-2",
+            long_name="annual surface mass balance, ensemble mean; NaN off the glacier",
+            cell_methods="hydro_year: sum",
+        ),
+        "smb_map_std": Variable(
+            dims=("glacier", "y", "x"),
+            units="kg m-2",
+            long_name="ensemble spread of the annual surface mass balance, root mean square over years",
+        ),
+        "winter_map": Variable(
+            dims=("glacier", "hydro_year", "y", "x"),
+            units="kg m-2",
+            long_name="winter surface mass balance, ensemble mean; NaN off the glacier",
+            cell_methods="hydro_year: sum",
+            optional=True,
+        ),
+        "parameter": Variable(dims=("parameter",), units="", dtype="string", long_name="name of the learned parameter"),
+        "parameter_units": Variable(
+            dims=("parameter",), units="", dtype="string", long_name="unit of the learned parameter"
+        ),
+        "parameters": Variable(
+            dims=("glacier", "parameter", "y", "x"),
+            units="",
+            long_name="learned parameter, ensemble mean, in the unit of parameter_units; NaN off the glacier",
+        ),
+        "set_aside": SET_ASIDE,
+    },
+)
