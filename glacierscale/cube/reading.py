@@ -12,7 +12,7 @@ import xarray as xr
 
 from glacierscale.cube.options import IngestOptions
 from glacierscale.region import HydroYears, Region
-from glacierscale.sources import climate, observations, outlines, terrain
+from glacierscale.sources import climate, observations, outlines, sites, terrain
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -37,12 +37,14 @@ class Sources:
     """(y, x) m, with attribute crs_wkt"""
     thickness: xr.DataArray | None
     """(y, x) m on the same grid"""
-    velocity: xr.DataArray | None
+    velocity: xr.DataArray | None = None
     """(y, x) m per year on the same grid"""
     climate: xr.Dataset
     """temp, precip, clim_height"""
     observations: pd.DataFrame
     """columns of `schema.OBSERVATIONS`"""
+    left_out: str = ""
+    """how many observations of the region's glaciers were left out, and why"""
     inventories: pd.DataFrame | None
     """glacier_id, year, area_m2, mean_elevation, max_elevation, slope20"""
 
@@ -85,24 +87,17 @@ def read(chosen: dict[str, list[Entry]], region: Region, options: IngestOptions)
     import pandas as pd
 
     shapes_entry = chosen["outlines"][0]
-    shapes = named(shapes_entry, outlines.normalize, shapes_entry.open(), shapes_entry.metadata["convention"])
-    shapes = within(shapes, region)
+    shapes = within(named(shapes_entry, outlined, shapes_entry), region)
 
     terrain_entry = chosen["terrain"][0]
-    elevation = named(terrain_entry, terrain.normalize_dem, terrain_entry.open())
+    elevation = named(terrain_entry, surface, terrain_entry)
     wkt = elevation.attrs["crs_wkt"]
     bounds = grid_bounds(elevation.x.values, elevation.y.values)
     named(shapes_entry, outlines.check_on_grid, shapes, bounds, "the terrain", crs=wkt)
     elevation = crop(elevation, shapes.to_crs(wkt).total_bounds)
 
     climate_entry = chosen["climate"][0]
-    fields = named(
-        climate_entry,
-        climate.normalize,
-        [in_memory_if_small(entry.open()) for entry in chosen["climate"]],
-        climate_entry.metadata["convention"],
-        member=options.member,
-    )
+    fields = named(climate_entry, weather, chosen["climate"], options.member)
     fields = in_years(fields, region.years, climate_entry.name)
     if fields.sizes["clim_lat"] > 1 and fields.sizes["clim_lon"] > 1:
         bounds = grid_bounds(fields.clim_lon.values, fields.clim_lat.values)
@@ -120,15 +115,45 @@ def read(chosen: dict[str, list[Entry]], region: Region, options: IngestOptions)
         named(entry, observations.inventories, entry.open(), entry.metadata["convention"])
         for entry in chosen["inventory"]
     ]
+    table, left_out = observed(chosen, shapes, region.years, elevation)
     return Sources(
         outlines=shapes,
         elevation=elevation,
         thickness=raster("thickness"),
         velocity=raster("velocity"),
         climate=fields,
-        observations=observed(chosen, shapes, region.years),
+        observations=table,
+        left_out=left_out,
         inventories=pd.concat(inventories, ignore_index=True) if inventories else None,
     )
+
+
+def outlined(entry: Entry) -> gpd.GeoDataFrame:
+    """Normalized outlines; squares around the sites of a table of stakes."""
+    if entry.convention == "stake_sites":
+        return outlines.normalize(sites.outlines(entry.open()), "glacierscale")
+    return outlines.normalize(entry.open(), entry.convention)
+
+
+def surface(entry: Entry) -> xr.DataArray:
+    """Normalized terrain; planes through the sites of a table of stakes."""
+    return terrain.normalize_dem(sites.surface(entry.open()) if entry.convention == "stake_sites" else entry.open())
+
+
+def weather(entries: list[Entry], member: int | None) -> xr.Dataset:
+    """Normalized climate; cells whose height is unknown get `height_m` of the catalogue, if it states one."""
+    if entries[0].convention == "era5_land_columns":
+        fields = sites.climate(entries[0].open())
+    else:
+        opened = [in_memory_if_small(entry.open()) for entry in entries]
+        fields = climate.normalize(opened, entries[0].convention, member=member)
+    stated = next((entry.metadata["height_m"] for entry in entries if "height_m" in entry.metadata), None)
+    if stated is None:
+        return fields
+    if not isinstance(stated, int | float) or not -500 <= stated <= 9000:
+        raise ValueError(f"height_m is {stated!r}; expected the height of the climate cells in m, -500 to 9000.")
+    known = fields.clim_height
+    return fields.assign(clim_height=known.fillna(np.float32(stated)).assign_attrs(known.attrs))
 
 
 def in_memory_if_small(fields: xr.Dataset) -> xr.Dataset:
@@ -193,8 +218,10 @@ def in_years(fields: xr.Dataset, years: HydroYears, name: str) -> xr.Dataset:
     return fields.isel(time=(months >= first) & (months <= last))
 
 
-def observed(chosen: dict[str, list[Entry]], shapes: gpd.GeoDataFrame, years: HydroYears) -> pd.DataFrame:
-    """Observations of the region's glaciers in its years, of every entry that has some."""
+def observed(
+    chosen: dict[str, list[Entry]], shapes: gpd.GeoDataFrame, years: HydroYears, elevation: xr.DataArray
+) -> tuple[pd.DataFrame, str]:
+    """Observations of the region's glaciers in its years, of every entry that has some; and what was left out."""
     import pandas as pd
 
     ids = [str(i) for i in shapes.glacier_id]
@@ -213,6 +240,7 @@ def observed(chosen: dict[str, list[Entry]], shapes: gpd.GeoDataFrame, years: Hy
         "norway_stakes": lambda e: observations.norway_stakes(e.open()),
         "norway_geodetic": lambda e: observations.geodetic_norway(e.open()),
         "iceland_stakes": lambda e: observations.iceland_stakes(e.open()),
+        "gridded_smb": lambda e: observations.gridded_smb(e.open(), elevation=elevation, **mapped(e)),
         "hugonnet_decades": lambda e: observations.hugonnet_decades(e.open()),
         "glacierscale": lambda e: observations.glacierscale(e.open(), hemisphere=years.hemisphere),
     }
@@ -224,5 +252,14 @@ def observed(chosen: dict[str, list[Entry]], shapes: gpd.GeoDataFrame, years: Hy
             )
         tables.append(named(entry, readers[entry.convention], entry))
     table = observations.check_observations(pd.concat(tables, ignore_index=True)) if tables else observations.empty()
-    inside = table.obs_unit_id.isin(shapes.unit_id) & table.obs_year.between(years.first, years.last)
-    return table[inside].reset_index(drop=True)
+    kept, reasons = observations.inside(table, years, shapes)
+    return kept, "; ".join(reasons)
+
+
+def mapped(entry: Entry) -> dict[str, Any]:
+    """What the catalogue says about a map of mass balance."""
+    found = entry.metadata
+    if not found.get("unit_id"):
+        raise ValueError("the map of mass balance names no glacier; give its id in the catalogue as `unit_id`.")
+    stated = {name: found[name] for name in ("sigma", "every") if name in found}
+    return stated | {"unit_id": found["unit_id"], "units": found.get("units"), "period": found.get("period")}

@@ -53,6 +53,7 @@ def write(store: Store, sources: Sources, region: Region, stamp: provenance.Stam
             "last_hydro_year": region.years.last,
             "hemisphere": region.years.hemisphere,
             "terrain_crs_wkt": sources.elevation.attrs["crs_wkt"],
+            "observations_left_out": sources.left_out,
         },
     )
     store.declare(

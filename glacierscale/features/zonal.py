@@ -133,11 +133,15 @@ def topography(frame: Frame, outlines: Outlines, *, bands: int) -> dict[str, Flo
 def climate(frame: Frame, outlines: Outlines, *, lapse_rate_k_km: float | None) -> dict[str, Floats]:
     """Monthly climate of every glacier, weighted by how much of each climate cell it covers.
 
+    Of a glacier's cells those count that have a height and data in every month in which any of its cells has some, so
+    that all its months are means over the same cells. Lapse rates are regressed over cells whose climatologies are
+    means over the same months: all those in which any cell of the window has data.
+
     Returns
     -------
     dict
-        ``temp`` degC and ``precip`` kg m-2, each (glacier, time) float32; ``lapse_rate`` (glacier, month) K m-1;
-        ``ref_height`` (glacier,) m.
+        ``temp`` degC and ``precip`` kg m-2, each (glacier, time) float32, NaN in months that no cell of a glacier has;
+        ``lapse_rate`` (glacier, month) K m-1; ``ref_height`` (glacier,) m.
 
     Raises
     ------
@@ -148,41 +152,70 @@ def climate(frame: Frame, outlines: Outlines, *, lapse_rate_k_km: float | None) 
     window = frame.cube[["temp", "precip", "clim_height"]].isel(clim_lat=rows, clim_lon=columns).load()
     covered = cover(outlines.lon, outlines.lat, outlines.ring, outlines.polygon, len(outlines.glacier_id), grid)
     temp, precip, height = window.temp.values, window.precip.values, window.clim_height.values
-    known = np.isfinite(temp).all(axis=0) & np.isfinite(precip).all(axis=0) & np.isfinite(height)
-    weights = _weights(covered, known)
+    told = np.isfinite(temp) & np.isfinite(precip) & np.isfinite(height)
+    weights, absent = _weights(covered, told.reshape(len(told), -1), grid.shape[1])
     _refuse_without(
         outlines.glacier_id,
         np.asarray(weights.sum(axis=1)).ravel() == 0,
         "climate: every cell there lacks temperature, precipitation or height",
     )
     if lapse_rate_k_km is None:
-        climatology = temp.reshape(-1, 12, *temp.shape[1:]).mean(axis=0)
-        lapse = climate_kernels.lapse_rates(np.where(known, climatology, np.nan), np.where(known, height, np.nan))
+        whole = told.sum(axis=0) == told.any(axis=(1, 2)).sum()
+        climatology = _climatology(np.where(whole, temp, np.nan))
+        lapse = climate_kernels.lapse_rates(climatology, np.where(whole, height, np.nan))
     else:
-        lapse = np.full((12, *known.shape), lapse_rate_k_km / 1000)
+        lapse = np.full((12, *height.shape), lapse_rate_k_km / 1000)
 
     def reduced(field: Floats) -> Floats:
         """(..., clim_lat, clim_lon) -> (glacier, ...)."""
-        flat = np.where(known, field, 0).reshape(-1, known.size)
+        flat = np.nan_to_num(field).reshape(-1, height.size)
         mean: Floats = weights @ flat.T
         return mean
 
     return {
-        "temp": reduced(temp),
-        "precip": reduced(precip),
+        "temp": np.where(absent, np.float32(np.nan), reduced(temp)),
+        "precip": np.where(absent, np.float32(np.nan), reduced(precip)),
         "lapse_rate": reduced(lapse),
         "ref_height": reduced(height)[:, 0],
     }
 
 
-def _weights(covered: Coverage, known: npt.NDArray[np.bool_]) -> sparse.csr_array:
-    """Share of each known climate cell in each glacier: (glacier, cell) float32, rows summing to 1 or 0."""
-    cell = covered.row * known.shape[1] + covered.column
-    fraction = covered.fraction * known.ravel()[cell]
+def _climatology(temp: Floats) -> Floats:
+    """Mean of each month of the year over the years that have it: (month, clim_lat, clim_lon), NaN where none has."""
+    years = temp.reshape(-1, 12, *temp.shape[1:])
+    count = np.isfinite(years).sum(axis=0)
+    total = np.nansum(years, axis=0, dtype=years.dtype)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _weights(
+    covered: Coverage, told: npt.NDArray[np.bool_], columns: int
+) -> tuple[sparse.csr_array, npt.NDArray[np.bool_]]:
+    """Share of each climate cell that counts in each glacier, and the months that no cell of a glacier has.
+
+    Parameters
+    ----------
+    covered : Coverage
+        Of the cells' grid.
+    told : (time, cell)
+        Whether the cell has data in the month.
+    columns : int
+        Columns of the grid.
+
+    Returns
+    -------
+    (glacier, cell) float32, rows summing to 1 or 0; (glacier, time) bool
+    """
+    cell = covered.row * columns + covered.column
+    shape = (covered.polygons, told.shape[1])
+    touched = sparse.csr_array((np.ones(len(cell), np.float32), (covered.polygon, cell)), shape=shape)
+    any_told: npt.NDArray[np.bool_] = np.greater(touched @ told.T.astype(np.float32), 0)
+    months = told.sum(axis=0)[cell]
+    fraction = covered.fraction * ((months > 0) & (months == any_told.sum(axis=1)[covered.polygon]))
     total = np.bincount(covered.polygon, fraction, covered.polygons)
     share = fraction / np.where(total > 0, total, 1)[covered.polygon]
-    shape = (covered.polygons, known.size)
-    return sparse.csr_array((share.astype(np.float32), (covered.polygon, cell)), shape=shape)
+    weights = sparse.csr_array((share.astype(np.float32), (covered.polygon, cell)), shape=shape)
+    return weights, ~any_told
 
 
 def _window(grid: Grid, x: Floats, y: Floats, *, margin: int) -> tuple[slice, slice, Grid]:

@@ -10,7 +10,7 @@ import pytest
 from glacierscale.catalog import CatalogError, Entry, check_catalog, open_catalog
 
 CATALOGS = Path(__file__).resolve().parents[2] / "catalogs"
-REAL = ("oetztal", "french_alps", "scandinavia")
+REAL = ("oetztal", "french_alps", "scandinavia", "south_glacier", "iceland", "norway")
 
 
 @pytest.mark.parametrize("file", sorted(CATALOGS.glob("*.yaml")), ids=lambda file: file.stem)

@@ -85,20 +85,58 @@ def changed(opened: SimpleNamespace, **fields: Any) -> zonal.Frame:
     return zonal.Frame.of(opened.cube.assign({n: (opened.cube[n].dims, v) for n, v in fields.items()}))
 
 
-def test_climate_cells_without_data_are_passed_over(opened: SimpleNamespace, region: SimpleNamespace) -> None:
+def spare_cell(opened: SimpleNamespace) -> tuple[int, int]:
+    """Row and column of a climate cell that some glaciers touch and none needs."""
     o, frame = opened.outlines, opened.frame
     c = cover(o.lon, o.lat, o.ring, o.polygon, len(o.glacier_id), frame.climate)
     shares = np.zeros((len(o.glacier_id), *frame.climate.shape))
     shares[c.polygon, c.row, c.column] = c.fraction
     partly = (shares > 0) & (shares < shares.sum(axis=(1, 2), keepdims=True))
-    lost = next(
-        cell for cell in np.argwhere(partly.any(axis=0)) if not ((shares > 0) & ~partly)[:, cell[0], cell[1]].any()
-    )
+    cells = np.argwhere(partly.any(axis=0) & ~((shares > 0) & ~partly).any(axis=0))
+    return int(cells[0, 0]), int(cells[0, 1])
+
+
+def test_climate_cells_without_data_are_passed_over(opened: SimpleNamespace, region: SimpleNamespace) -> None:
     height = opened.cube.clim_height.values.copy()
-    height[tuple(lost)] = np.nan  # a cell that some glaciers touch and none needs
+    height[spare_cell(opened)] = np.nan
     found = zonal.climate(changed(opened, clim_height=height), opened.outlines, lapse_rate_k_km=-6.5)
     rise = region.lapse * (found["ref_height"][:, None] - 2000)
     np.testing.assert_allclose(found["temp"], region.temp_2000.ravel() + rise, atol=2e-3)
+
+
+def test_months_that_no_cell_has_are_missing_and_the_others_unchanged(opened: SimpleNamespace) -> None:
+    temp, precip = opened.cube.temp.values.copy(), opened.cube.precip.values.copy()
+    temp[12:24], precip[40] = np.nan, np.nan
+    found = zonal.climate(changed(opened, temp=temp, precip=precip), opened.outlines, lapse_rate_k_km=None)
+    whole = zonal.climate(opened.frame, opened.outlines, lapse_rate_k_km=None)
+    lost = np.r_[12:24, 40]
+    for name in ("temp", "precip"):
+        assert np.isnan(found[name][:, lost]).all()
+        kept = np.delete(found[name], lost, axis=1)
+        np.testing.assert_array_equal(kept, np.delete(whole[name], lost, axis=1))
+        assert found[name].dtype == np.float32
+    np.testing.assert_allclose(found["lapse_rate"], whole["lapse_rate"], rtol=1e-4)
+    np.testing.assert_array_equal(found["ref_height"], whole["ref_height"])
+
+
+def test_a_cell_that_lacks_a_month_of_its_neighbours_does_not_count(opened: SimpleNamespace) -> None:
+    lost = spare_cell(opened)
+    temp, height = opened.cube.temp.values.copy(), opened.cube.clim_height.values.copy()
+    temp[(7, *lost)] = np.nan
+    found = zonal.climate(changed(opened, temp=temp), opened.outlines, lapse_rate_k_km=-6.5)
+    height[lost] = np.nan
+    without = zonal.climate(changed(opened, clim_height=height), opened.outlines, lapse_rate_k_km=-6.5)
+    assert np.isfinite(found["temp"]).all()
+    for name, values in without.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+def test_cells_that_only_complement_each_other_are_no_climate(opened: SimpleNamespace) -> None:
+    temp = opened.cube.temp.values.copy()
+    checkered = np.add.outer(np.arange(temp.shape[1]), np.arange(temp.shape[2])) % 2 == 0
+    temp[:60, checkered], temp[60:, ~checkered] = np.nan, np.nan
+    with pytest.raises(ValueError, match=r"\d glaciers have no climate"):
+        zonal.climate(changed(opened, temp=temp), opened.outlines, lapse_rate_k_km=None)
 
 
 def test_glaciers_without_climate_or_terrain_are_named(opened: SimpleNamespace) -> None:

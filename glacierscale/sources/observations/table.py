@@ -26,7 +26,8 @@ their sum has the error of the annual balance; a band carries the spread of few 
 """
 
 LIMITS_KG_M2 = {"annual": 15e3, "winter": 15e3, "summer": 15e3, "point": 17e3, "band": 17e3, "geodetic": 15e3}
-"""Largest plausible absolute value; the largest stake and band values on record lie between 13 and 17 m w.e."""
+"""Largest plausible absolute value, of a point per year; the largest stake and band values on record lie between 13 and
+17 m w.e."""
 
 SMALL_KG_M2 = 20.0
 """Ten or more observations that all stay below this were given in m w.e."""
@@ -190,8 +191,8 @@ def _schema(pa: Any) -> Any:
         },
         checks=[
             pa.Check(
-                lambda x: x["obs_value"].abs() <= x["obs_kind"].map(limits).fillna(np.inf),
-                error="obs_value is beyond 15,000 kg m-2 (17,000 at a point or band): likely a wrong unit",
+                lambda x: x["obs_value"].abs() <= x["obs_kind"].map(limits).fillna(np.inf) * _years(x),
+                error="obs_value is beyond 15,000 kg m-2 (17,000 at a point or band) a year: likely a wrong unit",
             ),
             pa.Check(lambda x: x["obs_end"] > x["obs_start"], error="the period ends before it starts"),
             pa.Check(lambda x: ~x.duplicated(_KEY, keep=False), error="duplicated observations; keep one of each"),
@@ -199,6 +200,13 @@ def _schema(pa: Any) -> Any:
         strict=True,
         ordered=True,
     )
+
+
+def _years(table: pd.DataFrame) -> pd.Series:
+    """Years that a value is the total of, at least 1: a point may be observed over several."""
+    days = (table["obs_end"] - table["obs_start"]).dt.days.where(table["obs_kind"] == "point", 0)
+    years: pd.Series = (days / 365.0).clip(lower=1.0)
+    return years
 
 
 def _examples(rows: pd.DataFrame, table: pd.DataFrame) -> str:
