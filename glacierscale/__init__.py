@@ -3,7 +3,7 @@ r"""Distributed, cloud-native reconstruction and projection of glaciers.
 The pipeline, one verb per stage, each reading stores and filling one::
 
     catalogue --ingest--> cube --featurize--> features --train--> model --reconstruct--> surface mass balance
-                                                             \--evaluate--> scores --report--> page
+                             \--rasterize--> patches ---/     \--evaluate--> scores --report--> page
 
     import glacierscale as gs
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from glacierscale.catalog import open_catalog
     from glacierscale.cube import IngestOptions, ingest
     from glacierscale.evaluation import EvaluateOptions, evaluate
-    from glacierscale.features.options import FeaturizeOptions
+    from glacierscale.features.options import FeaturizeOptions, RasterizeOptions
+    from glacierscale.features.rasters import rasterize
     from glacierscale.features.tensors import featurize
     from glacierscale.models.bundle import SMBModel
     from glacierscale.pipeline import demo, run, verify
@@ -45,6 +46,7 @@ _HOME = {
     "FeaturizeOptions": "features.options",
     "HydroYears": "region",
     "IngestOptions": "cube",
+    "RasterizeOptions": "features.options",
     "ReconstructOptions": "reconstruction",
     "Region": "region",
     "ReportOptions": "reporting",
@@ -57,6 +59,7 @@ _HOME = {
     "featurize": "features.tensors",
     "ingest": "cube",
     "open_catalog": "catalog",
+    "rasterize": "features.rasters",
     "reconstruct": "reconstruction",
     "report": "reporting",
     "run": "pipeline",
@@ -70,6 +73,7 @@ __all__ = [
     "FeaturizeOptions",
     "HydroYears",
     "IngestOptions",
+    "RasterizeOptions",
     "ReconstructOptions",
     "Region",
     "ReportOptions",
@@ -82,6 +86,7 @@ __all__ = [
     "featurize",
     "ingest",
     "open_catalog",
+    "rasterize",
     "reconstruct",
     "report",
     "run",

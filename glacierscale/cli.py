@@ -1,7 +1,7 @@
 """The glacierscale command: one subcommand per verb, with the signature of the Python function.
 
-Exit codes: 0 done; 1 a fault of glacierscale itself, with a traceback; 2 wrong input or usage; 4 a store is damaged, or
-an output cannot be written; 130 interrupted.
+Exit codes: 0 done; 1 a fault of glacierscale itself, with a traceback; 2 wrong input or usage; 3 done, but glaciers
+were set aside, which are named with the reason; 4 a store is damaged, or an output cannot be written; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glacierscale.store import Store
 
 COMMANDS = {
     "demo": ("pipeline:demo", "run everything on the embedded region and write a report; start here"),
     "run": ("pipeline:run", "run every stage of a run file, continuing where an earlier run stopped"),
     "ingest": ("cube:ingest", "read a catalogue into a cube"),
     "featurize": ("features.tensors:featurize", "compute the predictors of every glacier and year"),
+    "rasterize": ("features.rasters:rasterize", "cut per-glacier raster patches in size buckets"),
     "train": ("training.loop:train", "train the models on every cross-validation fold"),
     "evaluate": ("evaluation:evaluate", "score held-out predictions beside the naive references"),
     "reconstruct": ("reconstruction:reconstruct", "predict every glacier in every year"),
@@ -30,6 +34,7 @@ _CATALOG = {
     "check": ("cli:catalog_check", "check a catalogue file and name every fault"),
     "show": ("cli:catalog_show", "list the entries of a catalogue"),
 }
+_NAMED = 10  # glaciers set aside that are named one by one
 _EXAMPLES = """
 examples:
   glacierscale demo --to demo
@@ -38,8 +43,8 @@ examples:
   glacierscale verify demo/smb.zarr --repair
 
 `glacierscale COMMAND --help` tells the options of a command. Options of a verb are written --options.NAME VALUE, or
-kept in a YAML file and passed as --options FILE. Exit codes: 0 done, 1 a bug, 2 wrong input or usage, 4 damaged store
-or output that cannot be written, 130 interrupted.
+kept in a YAML file and passed as --options FILE. Exit codes: 0 done, 1 a bug, 2 wrong input or usage, 3 done but some
+glaciers were set aside, 4 damaged store or output that cannot be written, 130 interrupted.
 """
 
 
@@ -168,9 +173,40 @@ def _call(function: Callable[..., Any], words: list[str], prog: str) -> int:
     result = jsonargparse.auto_cli(function, args=_spelt_out(function, words), prog=prog, as_positional=True)
     if isinstance(result, int):
         return result
-    if isinstance(result, Path) or hasattr(result, "url"):
-        print(getattr(result, "url", result))
-    return 0
+    made = result if isinstance(result, tuple) else (result,)
+    for one in made:
+        if isinstance(one, Path) or hasattr(one, "url"):
+            print(getattr(one, "url", one))
+    if function.__name__ in ("run", "demo"):  # what they return is the page
+        made = _stores_of(result.parent)
+    return _tell_set_aside(made)
+
+
+def _stores_of(run: Path) -> tuple[Store, ...]:
+    """Stores in the folder of a run that say which glaciers were set aside."""
+    from glacierscale.store import Store
+
+    return tuple(
+        Store.at(place) for pattern in ("features.zarr", "patches_*.zarr") for place in sorted(run.glob(pattern))
+    )
+
+
+def _tell_set_aside(made: Sequence[Any]) -> int:
+    """Name the glaciers that were set aside in what a command made; 3 if there are any, else 0."""
+    from glacierscale.store import Store
+
+    stores = [one for one in made if isinstance(one, Store)]
+    told: dict[str, dict[str, None]] = {}  # reasons by glacier, each once, in order
+    for dataset in (store.open() for store in stores if "set_aside" in store.schema.variables):
+        for glacier, reason in zip(dataset.glacier_id.values.tolist(), dataset.set_aside.values.tolist(), strict=True):
+            if reason:
+                told.setdefault(glacier, {})[reason] = None
+    if not told:
+        return 0
+    lines = [f"  {glacier}: {'; '.join(reasons)}" for glacier, reasons in list(told.items())[:_NAMED]]
+    more = [f"  and {len(told) - _NAMED} more"] if len(told) > _NAMED else []
+    print(f"glacierscale: {len(told)} glaciers were set aside:", *lines, *more, sep="\n", file=sys.stderr)
+    return 3
 
 
 def _spelt_out(function: Callable[..., Any], words: list[str]) -> list[str]:

@@ -12,15 +12,17 @@ from typing import Any
 from glacierscale import provenance
 from glacierscale.cube import IngestOptions, ingest
 from glacierscale.evaluation import EvaluateOptions, evaluate
-from glacierscale.features.options import FeaturizeOptions
+from glacierscale.features.options import FeaturizeOptions, RasterizeOptions
+from glacierscale.features.rasters import rasterize
 from glacierscale.features.tensors import featurize
+from glacierscale.models.bundle import SMBModel
 from glacierscale.reconstruction import ReconstructOptions, reconstruct
 from glacierscale.region import HydroYears, Region
 from glacierscale.reporting import ReportOptions, report
 from glacierscale.store import Damage, Store
 from glacierscale.synthetic.options import SyntheticOptions
 from glacierscale.training.loop import train
-from glacierscale.training.options import TrainOptions
+from glacierscale.training.options import RASTER, TrainOptions
 
 _REPAIRS = 3
 
@@ -37,6 +39,8 @@ class RunPlan:
     """Options of ingest."""
     featurize: FeaturizeOptions = field(default_factory=FeaturizeOptions)
     """Options of featurize."""
+    rasterize: RasterizeOptions = field(default_factory=RasterizeOptions)
+    """Options of rasterize, which runs where a raster network is trained."""
     train: TrainOptions = field(default_factory=TrainOptions)
     """Options of train."""
     evaluate: EvaluateOptions = field(default_factory=EvaluateOptions)
@@ -55,8 +59,8 @@ def run(file: str | Path, *, to: str | Path, data: str = "") -> Path:
     file : str or Path
         A run file (YAML), see ``deploy/runs``.
     to : str or Path
-        Folder for cube.zarr, features.zarr, model, predictions.parquet, scores.parquet, smb.zarr, report.html and
-        catalog.yaml, a catalogue of them all.
+        Folder for cube.zarr, features.zarr, patches_*.zarr, model, predictions.parquet, scores.parquet, smb.zarr,
+        smb_map_*.zarr, report.html and catalog.yaml, a catalogue of them all.
     data : str
         Folder with the catalogue's files; empty takes what the catalogue says by default.
 
@@ -112,9 +116,11 @@ def run_plan(plan: RunPlan, *, to: str | Path, data: str, catalog: Path) -> Path
     out.mkdir(parents=True, exist_ok=True)
     cube, features, smb, page = (out / name for name in ("cube.zarr", "features.zarr", "smb.zarr", "report.html"))
     reading = replace(plan.ingest, data=data or plan.ingest.data)
+    patching = ("rasterize", out / "patches_*.zarr", lambda: rasterize(cube, to=out, options=plan.rasterize))
     stages: list[tuple[str, Path, Callable[[], Any]]] = [
         ("ingest", cube, lambda: ingest(catalog, plan.region, to=cube, options=reading)),
         ("featurize", features, lambda: featurize(cube, to=features, options=plan.featurize)),
+        *([patching] if any(net in RASTER for net in plan.train.nets) else []),
         ("train", out / "model", lambda: train(features, to=out / "model", options=plan.train)),
         ("evaluate", out / "scores.parquet", lambda: evaluate(out / "model", features, to=out, options=plan.evaluate)),
         ("reconstruct", smb, lambda: reconstruct(out / "model", features, to=smb, options=plan.reconstruct)),
@@ -209,12 +215,24 @@ def _write_again(store: Store) -> None:
         ingest(inputs["@catalog"], region, to=store.url, options=IngestOptions(data=inputs["@data"], **options))
     elif stamp.verb == "featurize":
         featurize(inputs["cube"], to=store.url, options=FeaturizeOptions(**options))
+    elif stamp.verb == "rasterize":
+        del options["bucket"]
+        rasterize(inputs["cube"], to=Path(store.url).parent, options=RasterizeOptions(**options))
+    elif stamp.verb == "map":
+        from glacierscale.reconstruction import maps
+
+        stores = [Store.at(inputs[name]) for name in ("features", "patches")]
+        maps.write(SMBModel.load(inputs["model"]), stamp.inputs["model"].url, *stores, to=store.url, **options)
     else:
-        reconstruct(inputs["model"], inputs["features"], to=store.url, options=ReconstructOptions(**options))
+        patches = next((Path(place).parent for name, place in inputs.items() if name.startswith("patches")), None)
+        own = ReconstructOptions(**options)
+        reconstruct(inputs["model"], inputs["features"], to=store.url, patches=patches, options=own)
 
 
 def _state(made: Path) -> tuple[int, ...]:
     """Something that changes when an output is written."""
+    if "*" in made.name:
+        return tuple(at for path in sorted(made.parent.glob(made.name)) for at in _state(path))
     if made.is_file():
         return (made.stat().st_mtime_ns,)
     return tuple(sorted(p.stat().st_mtime_ns for p in made.rglob("*") if p.is_file())) if made.exists() else ()
@@ -232,6 +250,14 @@ def _write_catalog(out: Path, region: Region) -> None:
         "scores": ("scores.parquet", "parquet", "scores with bootstrap intervals"),
         "scores_by_group": ("scores_by_group.parquet", "parquet", "scores per fold and per glacier"),
         "coefficients": ("coefficients.parquet", "parquet", "standardised effects of the Lasso in every fold"),
+        "predictions_by_kind": ("predictions_by_kind.parquet", "parquet", "held-out predictions of all observations"),
+        "scores_by_kind": ("scores_by_kind.parquet", "parquet", "scores per kind of observation"),
+    }
+    of_sizes = {"patches": "static rasters of glaciers", "smb_map": "maps of the surface mass balance, kg m-2"}
+    what |= {
+        path.stem: (path.name, "zarr", text)
+        for name, text in of_sizes.items()
+        for path in sorted(out.glob(f"{name}_*.zarr"))
     }
     sources = {
         name: {

@@ -14,12 +14,20 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import geopandas as gpd
+import numpy as np
+import pandas as pd
 import pytest
+import rasterio
+from rasterio.features import geometry_mask
 
 from glacierscale import cli
 from glacierscale.cli import COMMANDS, main
+from glacierscale.cube import ingest
+from glacierscale.pipeline import read_plan
 
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = sorted(set(COMMANDS) - {"catalog"})
@@ -129,6 +137,7 @@ def test_wrong_usage_ends_with_code_2_and_no_traceback(words: tuple[str, ...], m
     [
         (("run", "none.yaml", "--to", "out"), "no run file at none.yaml; examples lie in deploy/runs"),
         (("featurize", "none.zarr", "--to", "out"), "none.zarr is not a glacierscale store: there is no such folder"),
+        (("rasterize", "none.zarr", "--to", "out"), "none.zarr is not a glacierscale store: there is no such folder"),
         (("train", "none.zarr", "--to", "out"), "none.zarr is not a glacierscale store"),
         (("evaluate", "none", "none.zarr", "--to", "out"), "none"),
         (("reconstruct", "none", "none.zarr", "--to", "out"), "none"),
@@ -290,6 +299,77 @@ def test_an_interrupt_ends_with_code_130_and_says_how_to_go_on(
     assert "interrupted; run the same command again to continue." in said
     assert "Traceback" not in said
     assert not (out / "report.html").exists()
+
+
+# Glaciers set aside
+
+
+@pytest.fixture(scope="module")
+def holed(small_raw: Path, small_run_file: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Raw files whose terrain is unknown below a glacier without annual balances, and a run of them to its features."""
+    folder = tmp_path_factory.mktemp("holed")
+    raw = Path(shutil.copytree(small_raw, folder / "raw"))
+    shapes = gpd.read_parquet(raw / "outlines.parquet")
+    observed = set(pd.read_csv(raw / "observations.csv").query("obs_kind == 'annual'").obs_unit_id)
+    name = next(str(n) for n in shapes.RGIId if n not in observed)
+    with rasterio.open(raw / "dem.tif") as raster:
+        values, profile = raster.read(), raster.profile
+        there = shapes[shapes.RGIId == name].to_crs(raster.crs).geometry
+        inside = geometry_mask(there, raster.shape, raster.transform, invert=True, all_touched=True)
+    values[:, inside] = np.nan
+    with rasterio.open(raw / "dem.tif", "w", **profile) as raster:
+        raster.write(values)
+    plan = read_plan(small_run_file)
+    options = dataclasses.replace(plan.ingest, data=str(raw))
+    ingest(small_run_file.parent / plan.catalog, plan.region, to=folder / "cube.zarr", options=options)
+    return SimpleNamespace(name=name, raw=raw, cube=folder / "cube.zarr", folder=folder)
+
+
+def test_a_command_that_set_a_glacier_aside_ends_with_code_3_and_the_reason_each_time(
+    holed: SimpleNamespace, small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    features = str(tmp_path / "features.zarr")
+    lines = {
+        "featurize": (["featurize", str(holed.cube), "--to", features], "no terrain: every cell below lacks"),
+        "rasterize": (["rasterize", str(holed.cube), "--to", str(tmp_path / "patches"), "--options.azimuths", "4"],
+                      "the elevation is unknown on"),
+        "reconstruct": (["reconstruct", str(small_run / "model"), features, "--to", str(tmp_path / "smb.zarr")],
+                        "no terrain: every cell below lacks"),
+    }  # fmt: skip
+    for words, reason in lines.values():
+        for _ in range(2):
+            assert main(words) == 3
+            said = capsys.readouterr()
+            told = said.err[said.err.index("glacierscale: 1 glaciers were set aside:") :].splitlines()
+            assert len(told) == 2
+            assert told[1].startswith(f"  {holed.name}: {reason}")
+            assert str(tmp_path) in said.out
+
+
+def test_a_run_goes_on_without_a_glacier_and_ends_with_code_3(
+    holed: SimpleNamespace, small_run_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", str(small_run_file), "--to", str(tmp_path / "out"), "--data", str(holed.raw)]
+    assert main(words) == 3
+    said = capsys.readouterr()
+    assert re.search(rf"glacierscale: 1 glaciers were set aside:\n  {holed.name}: no terrain", said.err)
+    assert said.out.strip() == str(tmp_path / "out" / "report.html")
+
+
+def test_of_many_glaciers_set_aside_ten_are_named_and_the_others_counted(
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["rasterize", str(small_run / "cube.zarr"), "--to", str(tmp_path), "--options.buckets", "[8, 10]"]
+    assert main([*words, "--options.coarsest_m", "100", "--options.azimuths", "4"]) == 3
+    told = capsys.readouterr().err.splitlines()
+    assert told[-12] == "glacierscale: 12 glaciers were set aside:"
+    assert all(re.match(r"  RGI60-99\.\d+: the outline spans", line) for line in told[-11:-1])
+    assert told[-1] == "  and 2 more"
+
+
+def test_the_help_names_every_exit_code() -> None:
+    for text in (cli.__doc__, cli._EXAMPLES):
+        assert re.search(r"3 done,? but", " ".join(str(text).split()))
 
 
 # Catalogues and completion

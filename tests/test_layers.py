@@ -15,7 +15,7 @@ LIGHT = ("torch", "pytorch_lightning", "ray", "xarray", "zarr", "pandas", "geopa
 
 GROUPS = {
     "vocabulary": ("units", "region", "schema", "provenance"),
-    "options": ("cube.options", "features.options", "training.options", "reporting.options", "synthetic.options"),
+    "options": ("cube.options", "features.options", "training.options", "reporting.options", "synthetic.options", "evaluation.options", "reconstruction.options"),
     "edges": ("catalog", "store", "compute"),
     "science": (
         "sources",
@@ -47,7 +47,7 @@ MAY_IMPORT = {
 """Beside modules of the own folder, which all may import."""
 
 BESIDES = {
-    "models": {"features.climate", "folds"},  # degree days; the plan that a model keeps
+    "models": {"features.climate", "features.sampling", "folds"},  # degree days; metres of patches; the plan kept
     "training.options": {"folds"},  # names of the schemes
 }
 """What some modules may import that their group may not."""
@@ -68,7 +68,7 @@ OWNERS = {
     "ray": ("compute", "training.loop"),
     "dask": ("compute",),
     "distributed": ("compute",),
-    "safetensors": ("models.bundle",),
+    "safetensors": ("models.storing",),
     "jsonargparse": ("cli", "pipeline"),
 }
 

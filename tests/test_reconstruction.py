@@ -163,3 +163,28 @@ def test_a_store_inside_another_is_refused(model: Any, features: Any, whole: Pat
     with pytest.raises(ValueError, match="lies inside the store"):
         reconstruct(model, features, to=whole / "inner.zarr")
     assert not (whole / "inner.zarr").exists()
+
+
+def test_glaciers_set_aside_and_years_without_climate_are_nan_and_keep_their_reason(
+    model: Any, cube: Any, features: Any, write_cube_to: Any, tmp_path: Path
+) -> None:
+    opened = cube.open()
+    temp, height = opened.temp.values.copy(), opened.clim_height.values.copy()
+    temp[12 * 4] = np.nan  # October 1994
+    row, column = (np.abs(opened[f"clim_{n}"].values - opened[n].values[5]).argmin() for n in ("lat", "lon"))
+    height[row, column] = np.nan
+    gappy = featurize(write_cube_to(tmp_path / "c.zarr", temp=temp, clim_height=height), to=tmp_path / "f.zarr")
+    found = reconstruct(model, gappy, to=tmp_path / "smb.zarr").open().load()
+    reasons = gappy.open().set_aside.values
+    np.testing.assert_array_equal(found.set_aside.values, reasons)
+    aside = reasons != ""
+    assert aside[5]
+    assert not aside.all()
+    known = ~aside[:, None] & (found.hydro_year.values != 1995)[None, :]
+    for name in ("smb", "smb_std"):
+        np.testing.assert_array_equal(np.isfinite(found[name].values), known, err_msg=name)
+    np.testing.assert_array_equal(np.isfinite(found.smb_member.values), np.broadcast_to(known, found.smb_member.shape))
+
+
+def test_a_reconstruction_of_whole_features_sets_nothing_aside(whole: Path) -> None:
+    assert (Store.at(whole).open().set_aside.values == "").all()

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from glacierscale import provenance, schema
 from glacierscale.cube.options import IngestOptions
 from glacierscale.region import Region
 from glacierscale.store import Store
 
+if TYPE_CHECKING:
+    from glacierscale.catalog import Entry
+
 __all__ = ["IngestOptions", "ingest"]
+
+_TOLD = ("license", "citation", "files", "url", "description")
+"""Metadata of an entry that change no number; what files hold is fingerprinted by itself."""
 
 
 def ingest(catalog: str | Path, region: Region, *, to: str | Path, options: IngestOptions = IngestOptions()) -> Store:
@@ -50,7 +58,7 @@ def ingest(catalog: str | Path, region: Region, *, to: str | Path, options: Inge
             "region": provenance.options_dict(region),
         },
         inputs={
-            entry.name: provenance.Input(url=entry.name, fingerprint=entry.fingerprint())
+            entry.name: provenance.Input(url=entry.name, fingerprint=fingerprint(entry))
             for entries in chosen.values()
             for entry in entries
         }
@@ -66,3 +74,9 @@ def ingest(catalog: str | Path, region: Region, *, to: str | Path, options: Inge
     if not store.is_complete(stamp):
         writing.write(store, reading.read(chosen, region, options), region, stamp, options)
     return store
+
+
+def fingerprint(entry: Entry) -> str:
+    """Digest of an entry's files and of what the catalogue says of them: units, heights, periods, errors."""
+    said = {name: value for name, value in entry.metadata.items() if name not in _TOLD}
+    return provenance.digest(f"{entry.fingerprint()} {json.dumps(said, sort_keys=True, default=str)}")

@@ -18,13 +18,17 @@ class FeaturizeOptions:
     """Relative increase of precipitation per km of height above the climate's cells."""
     lapse_rate_k_km: float | None = None
     """Temperature lapse rate, K km-1 (negative); None estimates it from the climate's own cells."""
+    climate_radius_km: float = 0.0
+    """Radius over which climate cells are pooled, km; 0 takes the cells that the glacier covers. Station-based grids do
+    not resolve the differences between neighbouring cells."""
     reference_years: tuple[int, int] | None = None
     """First and last hydrological year of the reference that anomalies refer to; None takes all years."""
     bands: int = 20
     """Elevation bands of each glacier."""
 
     def __post_init__(self) -> None:
-        for name in ("degree_day_sigma_k", "precip_factor", "precip_gradient_per_km", "lapse_rate_k_km"):
+        numbers = ("degree_day_sigma_k", "precip_factor", "precip_gradient_per_km", "lapse_rate_k_km")
+        for name in (*numbers, "climate_radius_km"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
                 raise ValueError(f"{name} is {value}; expected a finite number.")
@@ -34,6 +38,8 @@ class FeaturizeOptions:
             raise ValueError(f"precip_factor is {self.precip_factor}; expected above 0.")
         if self.lapse_rate_k_km is not None and not -15 <= self.lapse_rate_k_km <= 0:
             raise ValueError(f"lapse_rate_k_km is {self.lapse_rate_k_km}; expected -15 to 0 K km-1.")
+        if self.climate_radius_km < 0:
+            raise ValueError(f"climate_radius_km is {self.climate_radius_km}; expected 0 km or more.")
         if self.bands < 1:
             raise ValueError(f"bands is {self.bands}; expected at least 1.")
 

@@ -16,6 +16,16 @@ from glacierscale.region import months
 from glacierscale.store import Block, Store
 
 Floats = npt.NDArray[np.floating]
+NO_TERRAIN = (
+    "no terrain: every cell below lacks an elevation; catalogue one that covers it, or narrow the region's bounds"
+)
+NO_CLIMATE = (
+    "no climate: every cell there lacks temperature, precipitation or height; catalogue a climate that covers it, pool "
+    "its neighbours (climate_radius_km), or narrow the region's bounds"
+)
+NO_REFERENCE = (
+    "no climate of reference: every year of {}..{} lacks months; name reference_years that have all their months"
+)
 _SEASONAL = {"cpdd": "K day", "winter_snow": "kg m-2", "summer_snow": "kg m-2"}
 _TOPOGRAPHY = {
     "mean_elevation": "m",
@@ -44,12 +54,13 @@ def featurize(cube: str | Path | Store, *, to: str | Path, options: FeaturizeOpt
     Returns
     -------
     Store
-        The features. Blocks that exist are kept.
+        The features. Blocks that exist are kept. A glacier without terrain or climate is stored with NaN and the
+        reason in ``set_aside``; the climate's predictors of years that lack a month are NaN.
 
     Raises
     ------
     ValueError
-        If a glacier has no terrain or no climate, or the reference years lie outside the cube's.
+        If no glacier is left, or the reference years lie outside the cube's.
     """
     source = Store.at(cube, schema.CUBE)
     stamp = provenance.Stamp(
@@ -59,7 +70,7 @@ def featurize(cube: str | Path | Store, *, to: str | Path, options: FeaturizeOpt
     )
     store = Store(str(to), schema.FEATURES)
     if store.is_complete(stamp):
-        return store
+        return _refuse_if_none_left(store)
     dataset = source.open()
     years = hydro_years(dataset)
     units = predictor_units(dataset.attrs["hemisphere"])
@@ -89,7 +100,17 @@ def featurize(cube: str | Path | Store, *, to: str | Path, options: FeaturizeOpt
         store.write(block, compute_block(dataset, frame, block.slice, options))
 
     compute.map_blocks(work, store.missing(), label="featurize, blocks")
-    return store
+    return _refuse_if_none_left(store)
+
+
+def _refuse_if_none_left(features: Store) -> Store:
+    """The store itself, if it has a glacier that was not set aside."""
+    reasons = features.open().set_aside.values
+    if len(reasons) and (reasons != "").all():
+        found, count = np.unique(reasons, return_counts=True)
+        said = "; ".join(f"{reason} ({number} glaciers)" for reason, number in zip(found, count, strict=True))
+        raise ValueError(f"all {len(reasons)} glaciers of {features.url} were set aside: {said}.")
+    return features
 
 
 def predictor_units(hemisphere: str) -> dict[str, str]:
@@ -127,7 +148,9 @@ def compute_block(
     outlines = zonal.Outlines.of(cube, some)
 
     topography = zonal.topography(frame, outlines, bands=options.bands)
-    weather = zonal.climate(frame, outlines, lapse_rate_k_km=options.lapse_rate_k_km)
+    weather = zonal.climate(
+        frame, outlines, lapse_rate_k_km=options.lapse_rate_k_km, radius_km=options.climate_radius_km
+    )
     shape = (len(some.glacier_id), len(years), 12)
     temp, precip = weather["temp"].reshape(shape), weather["precip"].reshape(shape)
 
@@ -145,8 +168,7 @@ def compute_block(
         "sin_aspect": topography["sin_aspect"],
     }
     over_years |= {name: np.broadcast_to(values[:, None], shape[:2]) for name, values in fixed.items()}
-    return {
-        **{name: some[name].values for name in ("glacier_id", "unit_id", "lon", "lat", "area_m2")},
+    computed = {
         "predictors": stacked(annual, over_years, reference_mask(years, options)),
         "temp": temp,
         "precip": precip,
@@ -155,6 +177,33 @@ def compute_block(
         "band_elevation": topography["band_elevation"],
         "band_area": topography["band_area"],
     }
+    reasons = set_aside(computed, years[reference_mask(years, options)])
+    for values in computed.values():
+        values[reasons != ""] = np.nan
+    identity = {name: some[name].values for name in ("glacier_id", "unit_id", "lon", "lat", "area_m2")}
+    return {**identity, **computed, "set_aside": reasons}
+
+
+def set_aside(computed: dict[str, Floats], reference: npt.NDArray[np.int32]) -> npt.NDArray[np.str_]:
+    """Why glaciers are set aside, empty for those that are not: (glacier,).
+
+    Parameters
+    ----------
+    computed : dict
+        Variables of the features store, (glacier, ...).
+    reference : (hydro_year,) int
+        Years that anomalies refer to.
+    """
+    no_terrain, no_climate = (
+        ~np.isfinite(computed[name]).reshape(len(computed[name]), -1).all(axis=1)
+        for name in ("band_elevation", "ref_height")
+    )
+    known = np.asarray(np.isfinite(computed["predictors"]).all(axis=2))
+    return np.select(
+        [no_terrain & no_climate, no_terrain, no_climate, ~known.any(axis=1)],
+        [f"{NO_TERRAIN}; {NO_CLIMATE}", NO_TERRAIN, NO_CLIMATE, NO_REFERENCE.format(reference[0], reference[-1])],
+        "",
+    )
 
 
 def dated_topography(
@@ -176,9 +225,15 @@ def dated_topography(
 
 
 def stacked(annual: dict[str, Floats], over_years: dict[str, Floats], reference: npt.NDArray[np.bool_]) -> Floats:
-    """Predictors in stored order, anomalies against the reference years: (glacier, hydro_year, predictor) float32."""
+    """Predictors in stored order, anomalies against the reference years: (glacier, hydro_year, predictor) float32.
+
+    Climate of a year that lacks a month is NaN altogether, so that all anomalies refer to the same years.
+    """
     seasonal = np.stack([annual[name] for name in _SEASONAL], axis=-1)
     raw = np.concatenate([seasonal, annual["temp"], annual["snow"]], axis=-1)
-    anomaly = raw - raw[:, reference].mean(axis=1, keepdims=True)
+    raw[~np.isfinite(raw).all(axis=-1)] = np.nan
+    years = np.isfinite(raw[:, reference]).sum(axis=1, keepdims=True).astype(raw.dtype)
+    with np.errstate(invalid="ignore"):  # 0 / 0 where no year of the reference is known
+        anomaly = raw - np.nansum(raw[:, reference], axis=1, keepdims=True) / years
     place = np.stack([over_years[name] for name in _TOPOGRAPHY], axis=-1)
     return np.concatenate([raw, anomaly, place], axis=-1, dtype=np.float32)

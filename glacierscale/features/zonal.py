@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,6 @@ from scipy import sparse
 from glacierscale.features import climate as climate_kernels
 from glacierscale.features import terrain as terrain_kernels
 from glacierscale.features.coverage import Coverage, Grid, cover
-from glacierscale.schema import text
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
@@ -20,6 +19,8 @@ Ints = npt.NDArray[np.integer]
 MAX_WINDOW_CELLS = 4_000_000
 """Terrain cells read at once; a block whose glaciers lie farther apart is worked on in halves."""
 
+_EARTH_KM = 6371.0
+_CUT = 3.0  # radii beyond which climate cells are not pooled
 _WGS84_A, _WGS84_E2 = 6378137.0, 0.00669437999014
 
 
@@ -52,10 +53,12 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True)
 class Outlines:
-    """Vertices of a run of glaciers."""
+    """Centres and vertices of a run of glaciers."""
 
-    glacier_id: npt.NDArray[np.str_]
-    """(glacier,)"""
+    centre_lon: Floats
+    """(glacier,) degrees"""
+    centre_lat: Floats
+    """(glacier,) degrees"""
     polygon: Ints
     """(vertex,) glacier of each vertex, from 0"""
     ring: Ints
@@ -77,7 +80,8 @@ class Outlines:
         part = cube[["vertex_x", "vertex_y", "vertex_lon", "vertex_lat", "vertex_ring"]]
         part = part.isel(vertex=slice(start, start + int(count.sum()))).load()
         return cls(
-            glacier_id=text(glaciers.glacier_id.values),
+            centre_lon=glaciers.lon.values,
+            centre_lat=glaciers.lat.values,
             polygon=np.repeat(np.arange(len(count)), count),
             ring=part.vertex_ring.values,
             x=part.vertex_x.values,
@@ -88,52 +92,52 @@ class Outlines:
 
     def half(self, first: bool) -> Outlines:
         """The first or the second half of the glaciers."""
-        middle = len(self.glacier_id) // 2
+        middle = len(self) // 2
         chosen = self.polygon < middle if first else self.polygon >= middle
-        ids = self.glacier_id[:middle] if first else self.glacier_id[middle:]
-        arrays = {name: getattr(self, name)[chosen] for name in ("ring", "x", "y", "lon", "lat")}
-        return Outlines(glacier_id=ids, polygon=self.polygon[chosen] - (0 if first else middle), **arrays)
+        part = slice(None, middle) if first else slice(middle, None)
+        arrays = {name: getattr(self, name)[part] for name in ("centre_lon", "centre_lat")}
+        arrays |= {name: getattr(self, name)[chosen] for name in ("ring", "x", "y", "lon", "lat")}
+        return Outlines(polygon=self.polygon[chosen] - (0 if first else middle), **arrays)
+
+    def __len__(self) -> int:
+        return len(self.centre_lon)
 
 
 def topography(frame: Frame, outlines: Outlines, *, bands: int) -> dict[str, Floats]:
-    """Topography of every glacier (see `features.terrain.per_glacier`).
-
-    Raises
-    ------
-    ValueError
-        Naming glaciers without a terrain cell that has an elevation.
-    """
+    """Topography of every glacier (see `features.terrain.per_glacier`); NaN where no cell below has an elevation."""
     rows, columns, grid = _window(frame.terrain, outlines.x, outlines.y, margin=1)
-    if grid.shape[0] * grid.shape[1] > MAX_WINDOW_CELLS and len(outlines.glacier_id) > 1:
+    if grid.shape[0] * grid.shape[1] > MAX_WINDOW_CELLS and len(outlines) > 1:
         halves = [topography(frame, outlines.half(first), bands=bands) for first in (True, False)]
         return {name: np.concatenate([half[name] for half in halves]) for name in halves[0]}
     elevation = frame.cube.elevation[rows, columns].values
-    covered = cover(outlines.x, outlines.y, outlines.ring, outlines.polygon, len(outlines.glacier_id), grid)
+    covered = cover(outlines.x, outlines.y, outlines.ring, outlines.polygon, len(outlines), grid)
     dx_m, dy_m = _cell_size(frame, grid)
     cell = covered.row * grid.shape[1] + covered.column
     height = elevation.ravel()[cell]
     known = np.isfinite(height)
     east, north = terrain_kernels.surface_gradient(elevation, covered.row[known], covered.column[known], dx_m, dy_m)
     # A neighbour without elevation leaves no slope: such a cell counts as flat.
-    result = terrain_kernels.per_glacier(
+    return terrain_kernels.per_glacier(
         covered.polygon[known],
         (covered.fraction * np.abs(dx_m[covered.row] * dy_m[covered.row]))[known],
         height[known],
         np.nan_to_num(east),
         np.nan_to_num(north),
-        glaciers=len(outlines.glacier_id),
+        glaciers=len(outlines),
         bands=bands,
     )
-    _refuse_without(
-        outlines.glacier_id, ~np.isfinite(result["mean_elevation"]), "terrain: every cell below lacks an elevation"
-    )
-    return result
 
 
-def climate(frame: Frame, outlines: Outlines, *, lapse_rate_k_km: float | None) -> dict[str, Floats]:
-    """Monthly climate of every glacier, weighted by how much of each climate cell it covers.
+def climate(
+    frame: Frame, outlines: Outlines, *, lapse_rate_k_km: float | None, radius_km: float = 0.0
+) -> dict[str, Floats]:
+    """Monthly climate of every glacier: the mean over climate cells, by weight.
 
-    Of a glacier's cells those count that have a height and data in every month in which any of its cells has some, so
+    Without a radius, cells weigh what the glacier covers of them. With one, they weigh exp(-d^2 / 2 r^2), d from the
+    outline's centre, up to three radii; cells that the glacier covers take part wherever they are, and each cell's
+    temperature is first brought to the mean height of all with the cell's own lapse rate.
+
+    Of these cells those count that have a height and data in every month in which any cell that it covers has some, so
     that all its months are means over the same cells. Lapse rates are regressed over cells whose climatologies are
     means over the same months: all those in which any cell of the window has data.
 
@@ -141,24 +145,21 @@ def climate(frame: Frame, outlines: Outlines, *, lapse_rate_k_km: float | None) 
     -------
     dict
         ``temp`` degC and ``precip`` kg m-2, each (glacier, time) float32, NaN in months that no cell of a glacier has;
-        ``lapse_rate`` (glacier, month) K m-1; ``ref_height`` (glacier,) m.
-
-    Raises
-    ------
-    ValueError
-        Naming glaciers whose climate cells have no data.
+        ``lapse_rate`` (glacier, month) K m-1; ``ref_height`` (glacier,) m. All NaN where no cell counts.
     """
-    rows, columns, grid = _window(frame.climate, outlines.lon, outlines.lat, margin=1)
+    if radius_km > 0:
+        rows, columns, grid, lon = _wide_window(frame.climate, outlines, np.degrees(_CUT * radius_km / _EARTH_KM))
+    else:
+        (rows, columns, grid), lon = _window(frame.climate, outlines.lon, outlines.lat, margin=1), outlines.lon
     window = frame.cube[["temp", "precip", "clim_height"]].isel(clim_lat=rows, clim_lon=columns).load()
-    covered = cover(outlines.lon, outlines.lat, outlines.ring, outlines.polygon, len(outlines.glacier_id), grid)
+    covered = cover(lon, outlines.lat, outlines.ring, outlines.polygon, len(outlines), grid)
     temp, precip, height = window.temp.values, window.precip.values, window.clim_height.values
     told = np.isfinite(temp) & np.isfinite(precip) & np.isfinite(height)
-    weights, absent = _weights(covered, told.reshape(len(told), -1), grid.shape[1])
-    _refuse_without(
-        outlines.glacier_id,
-        np.asarray(weights.sum(axis=1)).ravel() == 0,
-        "climate: every cell there lacks temperature, precipitation or height",
-    )
+    by_cell = np.ascontiguousarray(told.reshape(len(told), -1).T)
+    if radius_km > 0:
+        weights, absent = _pooled(covered, by_cell, outlines, grid, radius_km)
+    else:
+        weights, absent = _covering(covered, by_cell, grid.shape[1])
     if lapse_rate_k_km is None:
         whole = told.sum(axis=0) == told.any(axis=(1, 2)).sum()
         climatology = _climatology(np.where(whole, temp, np.nan))
@@ -172,12 +173,41 @@ def climate(frame: Frame, outlines: Outlines, *, lapse_rate_k_km: float | None) 
         mean: Floats = weights @ flat.T
         return mean
 
-    return {
-        "temp": np.where(absent, np.float32(np.nan), reduced(temp)),
-        "precip": np.where(absent, np.float32(np.nan), reduced(precip)),
-        "lapse_rate": reduced(lapse),
-        "ref_height": reduced(height)[:, 0],
-    }
+    result = {"temp": reduced(temp), "precip": reduced(precip), "lapse_rate": reduced(lapse)}
+    ref_height = reduced(height)[:, 0]
+    if radius_km > 0:
+        raised = result["lapse_rate"] * ref_height[:, None] - reduced(lapse * height)  # (glacier, month)
+        result["temp"] += np.tile(raised, len(temp) // 12).astype(np.float32)
+    result["temp"][absent] = result["precip"][absent] = np.nan
+    result["ref_height"] = ref_height
+    for values in result.values():
+        values[np.asarray(weights.sum(axis=1)).ravel() == 0] = np.nan
+    return result
+
+
+def _pooled(
+    covered: Coverage, told: npt.NDArray[np.bool_], outlines: Outlines, grid: Grid, radius_km: float
+) -> tuple[sparse.csr_array, npt.NDArray[np.bool_]]:
+    """As `_covering`, of the cells around each glacier (see `climate`); distances are on the sphere.
+
+    Covered cells beyond the cut weigh what cells on it do. The months are those that covered cells have, if any does.
+    """
+    lat = np.radians(grid.y0 + grid.dy * (np.arange(grid.shape[0]) + 0.5))[:, None]
+    lon = np.radians(grid.x0 + grid.dx * (np.arange(grid.shape[1]) + 0.5))[None, :]
+    parts, absent = [], np.empty((len(outlines), told.shape[1]), bool)
+    for number in range(len(outlines)):
+        lon0, lat0 = np.radians(outlines.centre_lon[number]), np.radians(outlines.centre_lat[number])
+        chord = np.sin((lat - lat0) / 2) ** 2 + np.cos(lat) * np.cos(lat0) * np.sin((lon - lon0) / 2) ** 2
+        radii = (2 * _EARTH_KM / radius_km * np.arcsin(np.sqrt(np.minimum(chord, 1)))).ravel()
+        of = slice(*np.searchsorted(covered.polygon, (number, number + 1)))
+        own = covered.row[of] * grid.shape[1] + covered.column[of]
+        cell = np.union1d(np.flatnonzero(radii <= _CUT), own)
+        months = told[own].any(axis=0) if told[own].any() else told[cell].any(axis=0)
+        cell = cell[told[cell][:, months].all(axis=1) & months.any()]
+        absent[number] = ~months
+        parts.append((np.full(len(cell), number), cell, np.exp(-(np.minimum(radii[cell], _CUT) ** 2) / 2)))
+    polygon, cell, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return _shares(polygon, cell, weight, (len(outlines), len(told))), absent
 
 
 def _climatology(temp: Floats) -> Floats:
@@ -188,34 +218,28 @@ def _climatology(temp: Floats) -> Floats:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _weights(
+def _covering(
     covered: Coverage, told: npt.NDArray[np.bool_], columns: int
 ) -> tuple[sparse.csr_array, npt.NDArray[np.bool_]]:
     """Share of each climate cell that counts in each glacier, and the months that no cell of a glacier has.
 
-    Parameters
-    ----------
-    covered : Coverage
-        Of the cells' grid.
-    told : (time, cell)
-        Whether the cell has data in the month.
-    columns : int
-        Columns of the grid.
-
-    Returns
-    -------
-    (glacier, cell) float32, rows summing to 1 or 0; (glacier, time) bool
+    From whether each cell has data in each month, `told` (cell, time), to (glacier, cell) float32, rows summing to 1 or
+    0, and (glacier, time) bool.
     """
     cell = covered.row * columns + covered.column
-    shape = (covered.polygons, told.shape[1])
+    shape = (covered.polygons, len(told))
     touched = sparse.csr_array((np.ones(len(cell), np.float32), (covered.polygon, cell)), shape=shape)
-    any_told: npt.NDArray[np.bool_] = np.greater(touched @ told.T.astype(np.float32), 0)
-    months = told.sum(axis=0)[cell]
-    fraction = covered.fraction * ((months > 0) & (months == any_told.sum(axis=1)[covered.polygon]))
-    total = np.bincount(covered.polygon, fraction, covered.polygons)
-    share = fraction / np.where(total > 0, total, 1)[covered.polygon]
-    weights = sparse.csr_array((share.astype(np.float32), (covered.polygon, cell)), shape=shape)
-    return weights, ~any_told
+    any_told: npt.NDArray[np.bool_] = np.greater(touched @ told.astype(np.float32), 0)
+    months = told.sum(axis=1)[cell]
+    counts = (months > 0) & (months == any_told.sum(axis=1)[covered.polygon])
+    return _shares(covered.polygon, cell, covered.fraction * counts, shape), ~any_told
+
+
+def _shares(polygon: Ints, cell: Ints, weight: Floats, shape: tuple[int, int]) -> sparse.csr_array:
+    """Weights of cells as a matrix (glacier, cell), rows summing to 1 or 0."""
+    total = np.bincount(polygon, weight, shape[0])
+    share = weight / np.where(total > 0, total, 1)[polygon]
+    return sparse.csr_array((share.astype(np.float32), (polygon, cell)), shape=shape)
 
 
 def _window(grid: Grid, x: Floats, y: Floats, *, margin: int) -> tuple[slice, slice, Grid]:
@@ -236,6 +260,30 @@ def _window(grid: Grid, x: Floats, y: Floats, *, margin: int) -> tuple[slice, sl
     return rows, columns, inner
 
 
+def _wide_window(grid: Grid, outlines: Outlines, reach_deg: float) -> tuple[slice, slice | Ints, Grid, Floats]:
+    """Window of a geographic grid that holds all within reach of some glaciers, and the vertices' longitudes in it.
+
+    On a grid around the Earth, columns run on over the antimeridian, so that neighbours stay neighbours.
+    """
+    lat = np.array([outlines.lat.min() - reach_deg, outlines.lat.max() + reach_deg])
+    farthest, reach = np.radians(np.abs(outlines.lat).max()), np.radians(reach_deg)
+    pole = farthest + reach >= np.pi / 2  # a circle around it meets every meridian
+    beyond = 360.0 if pole else np.degrees(np.arcsin(np.sin(reach) / np.cos(farthest)))
+    first = outlines.centre_lon[0]
+    around = first + (outlines.lon - first + 180) % 360 - 180
+    span = np.array([around.min() - beyond, around.max() + beyond])
+    if span[0] >= -180 and span[1] <= 180:
+        return *_window(grid, span, lat, margin=1), outlines.lon
+    rows, columns, inner = _window(grid, grid.x0 + grid.dx * np.array([0, grid.shape[1]]), lat, margin=1)
+    at = (span - grid.x0) / grid.dx
+    low, high = int(np.floor(at.min())) - 1, int(np.floor(at.max())) + 2
+    closed = abs(abs(grid.dx) * grid.shape[1] - 360) < abs(grid.dx) / 2
+    if not closed or high - low >= grid.shape[1]:
+        return rows, columns, inner, outlines.lon
+    inner = replace(inner, x0=grid.x0 + low * grid.dx, shape=(inner.shape[0], high - low))
+    return rows, np.arange(low, high) % grid.shape[1], inner, around
+
+
 def _cell_size(frame: Frame, grid: Grid) -> tuple[Floats, Floats]:
     """Column and row step of each row, signed, in metres: two (row,) arrays."""
     ones = np.ones(grid.shape[0])
@@ -246,12 +294,3 @@ def _cell_size(frame: Frame, grid: Grid) -> tuple[Floats, Floats]:
     east = _WGS84_A * np.cos(latitude) / np.sqrt(flat)  # radius of the parallel
     north = _WGS84_A * (1 - _WGS84_E2) / flat**1.5  # radius of curvature of the meridian
     return np.radians(grid.dx) * east, np.radians(grid.dy) * north
-
-
-def _refuse_without(glacier_id: npt.NDArray[np.str_], lacking: npt.NDArray[np.bool_], what: str) -> None:
-    if lacking.any():
-        names = ", ".join(glacier_id[lacking][:5])
-        raise ValueError(
-            f"{lacking.sum()} glaciers have no {what} ({names}). "
-            "Catalogue data that cover them, or narrow the region's bounds."
-        )

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from glacierscale import provenance
-from glacierscale.folds import Fold, FoldPlan
-from glacierscale.models import packing
+from glacierscale.folds import FoldPlan
 from glacierscale.models import rows as rows_module
 from glacierscale.models.packing import Net
-from glacierscale.models.physics import TemperatureIndex
+from glacierscale.models.physics import BIASES_K, TemperatureIndex
 from glacierscale.models.rows import Design
 from glacierscale.models.scaling import Scaler
-from glacierscale.schema import text
+
+if TYPE_CHECKING:
+    from glacierscale.models.raster import RasterNet
+    from glacierscale.models.scene import Scene
 
 Floats = npt.NDArray[np.floating]
-FORMAT = 1
-_JSON, _TENSORS = "model.json", "weights.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """Predictions of held-out rows."""
+    """Predictions of held-out rows, or of held-out observations of all kinds."""
 
     row: npt.NDArray[np.integer]
-    """(prediction,) row of the plan"""
+    """(prediction,) row of the plan, or observation"""
     fold: npt.NDArray[np.integer]
     """(prediction,) fold that held it out"""
     mean: Floats
@@ -74,6 +73,14 @@ class SMBModel:
     """Net with the least error when years are held out: predicts glaciers that have observations"""
     best_unobserved: str
     """Net with the least error when glaciers are held out: predicts glaciers that have none"""
+    rasters: Mapping[str, RasterNet] = field(default_factory=dict)
+    """Networks of ice cells by name"""
+    raster_plan: FoldPlan = field(default_factory=lambda: FoldPlan(folds=()))
+    """The plan over the observations that the networks of ice cells learn from"""
+    raster_residual: Mapping[str, Floats] = field(default_factory=dict)
+    """(fold, kind) by network of ice cells, kg m-2: what its members leave in observations they did not learn from"""
+    row_kind: str = "annual"
+    """Kind of observation that a row of the plan is"""
     recipe: Mapping[str, Any]
     """How its predictors were computed (options of featurize, reference years, hemisphere); others are refused"""
     stamp: provenance.Stamp
@@ -121,30 +128,68 @@ class SMBModel:
         row, fold, mean, std = (np.concatenate(part) for part in zip(*parts, strict=True))
         return HeldOut(row=row, fold=fold, mean=mean, spread=std, residual=self.residual_std[net][fold])
 
-    def reconstruct(self, features: xr.Dataset, net: str = "") -> tuple[Floats, Floats]:
-        """Balance of every glacier and year of a (loaded) block of features.
+    def raster_held_out(self, scene: Scene, net: str, scheme: str) -> HeldOut:
+        """Prediction of every held-out observation of a scheme by the members that never saw it.
+
+        Parameters
+        ----------
+        scene : Scene
+            The observations of `raster_plan`.
+        net : str
+            One of `rasters`.
+        scheme : str
+            Scheme of the plan.
+        """
+        raster, parts = self.rasters[self._know(net)], []
+        kind = np.array([raster.form.kinds.index(kind) for kind in scene.functionals.kind])
+        for number in self.raster_plan.of(scheme):
+            test = self.raster_plan.folds[number].test
+            if len(test):
+                members = raster.observe(number, scene.functionals, test, scene.surface, scene.weather)
+                left = self.raster_residual[net][number][kind[test]]
+                parts.append((test, np.full(len(test), number), members.mean(axis=0), spread(members), left))
+        row, fold, mean, std, left = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return HeldOut(row=row, fold=fold, mean=mean, spread=std, residual=left)
+
+    def residual_of(self, net: str) -> float:
+        """Standard deviation of what the members of fold 0 leave in annual balances (or in rows), kg m-2."""
+        if net in self.nets:
+            return float(self.residual_std[net][0])
+        kinds, own = self.rasters[net].form.kinds, self.raster_residual[net][0]
+        return float(own[kinds.index("annual")] if "annual" in kinds else np.nanmean(own))
+
+    def rows_of(self, scene: Scene, held: HeldOut) -> HeldOut:
+        """The held-out observations that are rows of the plan, as such."""
+        return rows_held(held, row_numbers(self.unit_id, self.hydro_year, self.row_kind, scene))
+
+    def members_of(self, net: str) -> int:
+        """How many members a fold of a net has."""
+        if self._know(net) in self.rasters:
+            return self.rasters[net].members
+        none = Design(
+            predictors=np.zeros((0, len(self.predictors)), np.float32),
+            snow=np.zeros((0, len(BIASES_K)), np.float32),
+            degree_days=np.zeros((0, len(BIASES_K)), np.float32),
+        )
+        return len(self.predict(none, net))
+
+    def reconstruct(self, features: xr.Dataset, net: str) -> Floats:
+        """Balance of every glacier and year of a (loaded) block of features by a tabular net.
 
         Parameters
         ----------
         features : xarray.Dataset
             A checked Features dataset or a slice of one along glacier.
         net : str
-            One of `nets` for all glaciers; empty takes `best_observed` and `best_unobserved`, each for its glaciers.
+            One of `nets`.
 
         Returns
         -------
-        members : (member, glacier, hydro_year) kg m-2
-        residual : (glacier,) kg m-2
-            Standard deviation of what no member explains.
+        numpy.ndarray
+            (member, glacier, hydro_year) kg m-2.
         """
         design = rows_module.design_of(features, self.predictors, biases=[int(self.base.bias[0])])
-        shape = (-1, features.sizes["glacier"], features.sizes["hydro_year"])
-        observed = np.isin(text(features.unit_id.values), self.unit_id)
-        near, far = (self._know(net or best) for best in (self.best_observed, self.best_unobserved))
-        members = self.predict(design, near).reshape(shape)
-        if far != near and not observed.all():
-            members = np.where(observed[:, None], members, self.predict(design, far).reshape(shape))
-        return members, np.where(observed, self.residual_std[near][0], self.unseen_std[far])
+        return self.predict(design, net).reshape(-1, features.sizes["glacier"], features.sizes["hydro_year"])
 
     def refuse_other_recipe(self, features: xr.Dataset) -> None:
         """Raise `ValueError` if features were computed in another way than those the model was trained on."""
@@ -157,49 +202,15 @@ class SMBModel:
             )
 
     def _know(self, net: str) -> str:
-        if net not in self.nets:
-            raise ValueError(f"the model has no net {net!r}; it has {sorted(self.nets)}.")
+        if net not in self.nets and net not in self.rasters:
+            raise ValueError(f"the model has no net {net!r}; it has {sorted([*self.nets, *self.rasters])}.")
         return net
 
     def save(self, folder: str | Path) -> None:
-        """Write the model to a folder; the JSON, which carries the checksum of the weights, comes last."""
-        from safetensors.numpy import save
+        """Write the model to a folder; see `models.storing`."""
+        from glacierscale.models import storing
 
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays: dict[str, npt.NDArray[Any]] = {
-            "scaler.mean": self.scaler.mean,
-            "scaler.std": self.scaler.std,
-            "scaler.low": self.scaler.low,
-            "scaler.high": self.scaler.high,
-            "base.precip_factor": self.base.precip_factor,
-            "base.degree_day_factor": self.base.degree_day_factor,
-            "base.bias": self.base.bias,
-            "row.hydro_year": self.hydro_year.astype(np.int64),
-            "fold.train": _mask([f.train for f in self.plan.folds], len(self.unit_id)),
-            "fold.test": _mask([f.test for f in self.plan.folds], len(self.unit_id)),
-        }
-        about: dict[str, Any] = {}
-        for name, net in self.nets.items():
-            tensors, rest = packing.PACK[name](net)
-            arrays |= {f"{name}.{key}": value for key, value in tensors.items()}
-            arrays[f"{name}.residual_std"] = self.residual_std[name]
-            about[name] = {"unseen_std": self.unseen_std[name], **rest}
-        weights = save({key: np.ascontiguousarray(value) for key, value in arrays.items()})
-        description = {
-            "format": FORMAT,
-            "predictors": self.predictors,
-            "unit_id": self.unit_id.tolist(),
-            "folds": [[f.scheme, f.name] for f in self.plan.folds],
-            "nets": about,
-            "best_observed": self.best_observed,
-            "best_unobserved": self.best_unobserved,
-            "recipe": dict(self.recipe),
-            "stamp": self.stamp.as_dict(),
-            "weights_sha256": provenance.digest(weights),
-        }
-        _replace(folder / _TENSORS, weights)
-        _replace(folder / _JSON, json.dumps(description, indent=1).encode())
+        storing.save(self, Path(folder))
 
     @classmethod
     def load(cls, folder: str | Path) -> SMBModel:
@@ -212,46 +223,9 @@ class SMBModel:
         ValueError
             If its weights are damaged or it is of another format.
         """
-        from safetensors.numpy import load
+        from glacierscale.models import storing
 
-        folder = Path(folder)
-        if not (folder / _JSON).exists():
-            raise FileNotFoundError(f"no model at {folder}: {_JSON} is missing. Train one with `glacierscale train`.")
-        try:
-            about = json.loads((folder / _JSON).read_text())
-        except ValueError as error:
-            raise ValueError(f"{folder / _JSON} is no JSON ({error}); train the model again.") from error
-        if about.get("format") != FORMAT:
-            raise ValueError(f"{folder} holds a model of format {about.get('format')}, expected {FORMAT}; train again.")
-        weights = (folder / _TENSORS).read_bytes()
-        if provenance.digest(weights) != about["weights_sha256"]:
-            raise ValueError(f"{folder / _TENSORS} does not have the checksum that {_JSON} states; train again.")
-        a = load(weights)
-        train, test = a["fold.train"], a["fold.test"]
-        folds = tuple(
-            Fold(scheme=scheme, name=name, train=np.flatnonzero(train[i]), test=np.flatnonzero(test[i]))
-            for i, (scheme, name) in enumerate(about["folds"])
-        )
-        own = {n: {k.removeprefix(f"{n}."): v for k, v in a.items() if k.startswith(f"{n}.")} for n in about["nets"]}
-        return cls(
-            predictors=tuple(about["predictors"]),
-            plan=FoldPlan(folds=folds),
-            unit_id=np.array(about["unit_id"]),
-            hydro_year=a["row.hydro_year"],
-            scaler=Scaler(**{name: a[f"scaler.{name}"] for name in ("mean", "std", "low", "high")}),
-            base=TemperatureIndex(
-                precip_factor=a["base.precip_factor"],
-                degree_day_factor=a["base.degree_day_factor"],
-                bias=a["base.bias"],
-            ),
-            nets={name: packing.UNPACK[name](own[name], about["nets"][name]) for name in about["nets"]},
-            residual_std={name: own[name]["residual_std"] for name in own},
-            unseen_std={name: about["nets"][name]["unseen_std"] for name in own},
-            best_observed=about["best_observed"],
-            best_unobserved=about["best_unobserved"],
-            recipe=about["recipe"],
-            stamp=provenance.Stamp.from_dict(about["stamp"]),
-        )
+        return storing.load(Path(folder))
 
 
 def spread(members: Floats) -> Floats:
@@ -260,19 +234,35 @@ def spread(members: Floats) -> Floats:
     return std
 
 
+def row_numbers(
+    unit_id: npt.NDArray[np.str_], hydro_year: npt.NDArray[np.integer], kind: str, scene: Scene
+) -> npt.NDArray[np.integer]:
+    """Row of the plan that each observation of a scene is, -1 for others: (observation,)."""
+    seen = scene.functionals
+    number = np.full(len(seen), -1)
+    if kind != "annual":  # rows are the observations themselves
+        return np.arange(len(seen))
+    rows = {key: row for row, key in enumerate(zip(unit_id.tolist(), hydro_year.tolist(), strict=True))}
+    for observation in np.flatnonzero(seen.kind == kind):
+        number[observation] = rows.get((str(seen.unit_id[observation]), int(seen.last_year[observation])), -1)
+    return number
+
+
+def rows_held(held: HeldOut, number: npt.NDArray[np.integer]) -> HeldOut:
+    """Held-out observations by the rows that they are, those that are none left out."""
+    chosen = number[held.row] >= 0
+    kept = {f.name: getattr(held, f.name)[chosen] for f in fields(held)}
+    return HeldOut(**{**kept, "row": number[kept["row"]]})
+
+
 def fold_weights(plan: FoldPlan, weight: Floats) -> Floats:
     """Weight of every row in the training of every fold: (fold, row), zero outside its training rows."""
-    return _mask([fold.train for fold in plan.folds], len(weight)) * weight
+    return mask([fold.train for fold in plan.folds], len(weight)) * weight
 
 
-def _mask(members: Sequence[npt.NDArray[np.integer]], length: int) -> npt.NDArray[np.uint8]:
+def mask(members: Sequence[npt.NDArray[np.integer]], length: int) -> npt.NDArray[np.uint8]:
+    """Lists of row numbers as 0 and 1: (list, row)."""
     mask = np.zeros((len(members), length), np.uint8)
     for number, rows in enumerate(members):
         mask[number, rows] = 1
     return mask
-
-
-def _replace(path: Path, data: bytes) -> None:
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_bytes(data)
-    fresh.replace(path)

@@ -57,6 +57,8 @@ class Rows:
     """(row, 2) degree days at the mean elevation, K day, and winter precipitation, kg m-2"""
     design: Design
     """Predictors of the same rows"""
+    left_out: str = ""
+    """How many rows were left out, and why; empty where none was"""
 
     def __len__(self) -> int:
         return len(self.observed)
@@ -107,6 +109,9 @@ def design_of(features: xr.Dataset, predictors: Sequence[str], biases: Sequence[
 def observed_rows(features: xr.Dataset, predictors: Sequence[str], kind: str = "annual") -> Rows:
     """Rows of every observation of a kind, outlines of one observed glacier averaged by area.
 
+    Outlines that were set aside do not count. Rows are left out where every outline of the observed glacier was set
+    aside, and where predictors are not finite, as in years that lack a month of climate.
+
     Parameters
     ----------
     features : xarray.Dataset
@@ -124,22 +129,16 @@ def observed_rows(features: xr.Dataset, predictors: Sequence[str], kind: str = "
     Raises
     ------
     ValueError
-        If there is no observation of the kind in the years of the features.
+        If there is no observation of the kind in the years of the features, or none that can be used.
     """
     years = features.hydro_year.values
-    wanted = (text(features.obs_kind.values) == kind) & np.isin(features.obs_year.values, years)
-    unit, year = text(features.obs_unit_id.values)[wanted], features.obs_year.values[wanted]
-    if not len(unit):
-        raise ValueError(
-            f"no observation of kind {kind!r} in the hydrological years {years.min()}..{years.max()}; "
-            "check the catalogue's observations and the region's years."
-        )
+    row, left_out = _usable(features, kind)
+    if not len(row):
+        raise ValueError(_unusable(kind, left_out))
+    unit, year = text(features.obs_unit_id.values)[row], features.obs_year.values[row]
     units, of_row = np.unique(unit, return_inverse=True)
     owner = text(features.unit_id.values)
-    outlines = np.flatnonzero(np.isin(owner, units))
-    orphans = np.setdiff1d(units, owner).tolist()
-    if orphans:
-        raise ValueError(f"the observed glaciers {orphans[:5]} have no outline in the features.")
+    outlines = np.flatnonzero(np.isin(owner, units) & (text(features.set_aside.values) == ""))
     number = np.searchsorted(units, owner[outlines])
     area = features.area_m2.values[outlines].astype(float)
     share = area / np.bincount(number, area, len(units))[number]
@@ -151,26 +150,54 @@ def observed_rows(features: xr.Dataset, predictors: Sequence[str], kind: str = "
 
     design, terms = _of_outlines(features, outlines, predictors)
     at = of_row * len(years) + np.searchsorted(years, year)
+    arrays = {"predictors": design.predictors, "snow": design.snow, "degree_days": design.degree_days, "terms": terms}
+    for name, values in arrays.items():
+        whole = averaged(values.reshape(len(outlines), len(years), -1))
+        arrays[name] = whole.reshape(len(units) * len(years), -1)[at]
 
-    def rows_of(values: Floats) -> Floats:
-        whole = values.reshape(len(outlines), len(years), -1)
-        chosen: Floats = averaged(whole).reshape(len(units) * len(years), -1)[at]
-        return chosen
-
+    finite = np.logical_and.reduce([np.isfinite(values).all(axis=1) for values in arrays.values()])
+    if not finite.all():
+        example = f"{unit[~finite][0]} in {year[~finite][0]}"
+        left_out.append(f"{(~finite).sum()} rows in years that lack months of climate or other predictors ({example})")
+    if not finite.any():
+        raise ValueError(_unusable(kind, left_out))
     return Rows(
-        unit_id=unit,
-        hydro_year=year,
-        observed=features.obs_value.values[wanted].astype(float),
-        sigma=features.obs_sigma.values[wanted].astype(float),
-        lon=averaged(features.lon.values[outlines])[of_row],
-        lat=averaged(features.lat.values[outlines])[of_row],
-        ols_terms=rows_of(terms),
-        design=Design(
-            predictors=rows_of(design.predictors),
-            snow=rows_of(design.snow),
-            degree_days=rows_of(design.degree_days),
-        ),
+        unit_id=unit[finite],
+        hydro_year=year[finite],
+        observed=features.obs_value.values[row][finite].astype(float),
+        sigma=features.obs_sigma.values[row][finite].astype(float),
+        lon=averaged(features.lon.values[outlines])[of_row][finite],
+        lat=averaged(features.lat.values[outlines])[of_row][finite],
+        ols_terms=arrays.pop("terms")[finite],
+        design=Design(**{name: values[finite] for name, values in arrays.items()}),
+        left_out="; ".join(left_out),
     )
+
+
+def _usable(features: xr.Dataset, kind: str) -> tuple[npt.NDArray[np.integer], list[str]]:
+    """Observations of a kind whose glacier has an outline that was not set aside; and what was left out."""
+    years = features.hydro_year.values
+    wanted = (text(features.obs_kind.values) == kind) & np.isin(features.obs_year.values, years)
+    if not wanted.any():
+        raise ValueError(
+            f"no observation of kind {kind!r} in the hydrological years {years.min()}..{years.max()}; "
+            "check the catalogue's observations and the region's years."
+        )
+    unit, owner = text(features.obs_unit_id.values), text(features.unit_id.values)
+    orphans = np.setdiff1d(unit[wanted], owner).tolist()
+    if orphans:
+        raise ValueError(f"the observed glaciers {orphans[:5]} have no outline in the features.")
+    reason = text(features.set_aside.values)
+    lost = wanted & ~np.isin(unit, owner[reason == ""])
+    if not lost.any():
+        return np.flatnonzero(wanted), []
+    names = np.unique(unit[lost])
+    why = f"{names[0]} has {reason[owner == names[0]][0]}"
+    return np.flatnonzero(wanted & ~lost), [f"{lost.sum()} rows of {len(names)} glaciers that were set aside ({why})"]
+
+
+def _unusable(kind: str, left_out: Sequence[str]) -> str:
+    return f"no observation of kind {kind!r} can be used. Left out: {'; '.join(left_out)}."
 
 
 def _of_outlines(

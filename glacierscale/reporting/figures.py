@@ -27,6 +27,7 @@ from glacierscale.reporting.style import (
     gid,
     in_order,
     model_label,
+    on_two_lines,
     panels,
     scheme_label,
 )
@@ -34,6 +35,9 @@ from glacierscale.reporting.style import (
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+_WIDE = 6
+"""Models whose names fit beside each other on one line."""
 
 
 @drawn
@@ -113,7 +117,8 @@ def scatter_figure(predictions: pd.DataFrame) -> tuple[Any, str]:
             axes.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
             axes.locator_params(nbins=4)
             if row == 0:
-                axes.set_title(model_label(model), fontsize=8.5)
+                label = model_label(model)
+                axes.set_title(on_two_lines(label, 13) if len(models) > _WIDE else label, fontsize=8.5)
             if column == 0:
                 axes.set_ylabel(scheme_label(scheme), fontsize=7.5, fontweight="bold")
             if not seen.size:

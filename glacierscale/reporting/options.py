@@ -11,3 +11,9 @@ class ReportOptions:
 
     title: str = ""
     """Title of the page; empty makes one of the region's name."""
+    map_glaciers: int = 4
+    """Glaciers whose balance is drawn as a map, where there are maps: observed ones first, then the largest."""
+
+    def __post_init__(self) -> None:
+        if self.map_glaciers < 0:
+            raise ValueError(f"map_glaciers is {self.map_glaciers}; expected 0 (no maps) or more.")

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glacierscale import schema
-from glacierscale.reporting import figures, maps, summary, verdicts
+from glacierscale.reporting import causes, figures, kinds, maps, profiles, summary, surfaces, verdicts
 from glacierscale.reporting.style import NULLS
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from glacierscale.reporting.rasters import Surface
+
 _COLUMNS = {
     "predictions": ("scheme", "model", "fold", "glacier_id", "hydro_year", "observed", "predicted", "std"),
     "scores": ("scheme", "model", "metric", "value", "low", "high", "n"),
     "coefficients": ("scheme", "fold", "predictor", "effect"),
-}
+} | kinds.TABLES
 
 
 def _refuse(reconstruction: xr.Dataset, tables: Mapping[str, Any], outlines: Any, elevation: Any) -> None:
@@ -67,6 +69,9 @@ def render(
     coefficients: pd.DataFrame | None = None,
     outlines: Any | None = None,
     elevation: xr.DataArray | None = None,
+    more: Mapping[str, pd.DataFrame] | None = None,
+    rasters: Sequence[Surface] = (),
+    aside: Sequence[tuple[str, str]] = (),
     facts: Mapping[str, Any],
     title: str,
 ) -> str:
@@ -86,6 +91,12 @@ def render(
         glacier_id and geometry; None maps points.
     elevation : xarray.DataArray or None
         Terrain (y, x) m with ``crs_wkt``; None draws no hillshade.
+    more : mapping or None
+        Tables of `kinds.TABLES` by name, as many as there are; empty ones count as absent.
+    rasters : sequence of Surface
+        Glaciers to draw as maps.
+    aside : sequence of tuple
+        Identifier and reason of each glacier that was set aside.
     facts : mapping
         Sections of "What went in": heading to text, mapping, list of texts, or list of mappings (a table).
     title : str
@@ -104,6 +115,7 @@ def render(
     tables = {"predictions": predictions, "scores": scores}
     if coefficients is not None and len(coefficients):
         tables["coefficients"] = coefficients
+    tables |= {name: table for name, table in (more or {}).items() if len(table)}
     _refuse(reconstruction, tables, outlines, elevation)
     if outlines is not None and outlines.crs != "EPSG:4326":
         outlines = outlines.to_crs("EPSG:4326")
@@ -113,13 +125,17 @@ def render(
         "series": figures.series_figure(series),
     }
     return _fill(
-        drawings | _held_out_figures(tables),
+        drawings | _held_out_figures(tables) | _raster_figures(tables, rasters),
         title=title,
         head=summary.headline(reconstruction, predictions, series, title),
         tables=verdicts.score_tables(scores),
         columns=[heading for _, heading, *_ in verdicts.COLUMNS],
         embedded=summary.embedded_series(reconstruction, predictions),
         level=verdicts.LEVEL,
+        kinds=kinds.kind_tables(tables["scores_by_kind"]) if "scores_by_kind" in tables else [],
+        constraints=kinds.constraint_table(tables["constraints"]) if "constraints" in tables else None,
+        outside=kinds.climate_warnings(tables["climate_range"]) if "climate_range" in tables else [],
+        aside=aside,
         facts=facts,
     )
 
@@ -134,15 +150,35 @@ def _held_out_figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     return out
 
 
-def _fill(drawings: Mapping[str, str], *, tables: Sequence[Mapping[str, Any]], **context: Any) -> str:
-    from importlib.resources import files
+def _raster_figures(tables: Mapping[str, pd.DataFrame], rasters: Sequence[Surface]) -> dict[str, str]:
+    """Figures of what the raster networks say, as far as there are maps and tables."""
+    out: dict[str, str] = {}
+    if rasters:
+        out |= {"surfaces": surfaces.surface_figure(rasters), "gradients": profiles.gradient_figure(rasters)}
+    if surfaces.parameters_of(rasters):
+        out["parameters"] = surfaces.parameter_figure(rasters)
+    if "predictions_by_kind" in tables and len(profiles.band_rows(tables["predictions_by_kind"])):
+        out["profiles"] = profiles.profile_figure(tables["predictions_by_kind"])
+    if "sensitivities" in tables:
+        out["sensitivity"] = causes.sensitivity_figure(tables["sensitivities"])
+    if "importance" in tables:
+        out["importance"] = causes.importance_figure(tables["importance"])
+    return out
 
-    from jinja2 import Environment, StrictUndefined
+
+def _fill(drawings: Mapping[str, str], *, tables: Sequence[Mapping[str, Any]], **context: Any) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader(str(__package__), ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.tests["mapping_like"] = lambda value: isinstance(value, Mapping)
-    template = environment.from_string(files(__package__).joinpath("template.html.j2").read_text(encoding="utf-8"))
+    template = environment.get_template("template.html.j2")
     marked = {name: Markup(svg) for name, svg in drawings.items()}  # drawn here; its texts are escaped
     states = [table["state"] for table in tables]
     null_wins = sum(table["winner"] in NULLS for table in tables)

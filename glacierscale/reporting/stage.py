@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from glacierscale import provenance, schema
+from glacierscale.reporting import kinds, rasters
 from glacierscale.reporting.options import ReportOptions
 from glacierscale.store import Store
 
@@ -27,6 +29,9 @@ def report(
     options: ReportOptions = ReportOptions(),
 ) -> Path:
     """Make one self-contained HTML page of a reconstruction and its scores.
+
+    Stores of maps, ``smb_map_*.zarr`` beside the reconstruction, and the tables of `kinds.TABLES` in the folder of the
+    scores are shown where there are any.
 
     Parameters
     ----------
@@ -56,29 +61,29 @@ def report(
     store, folder, page = Store.at(smb, schema.RECONSTRUCTION), Path(scores), provenance.local_folder(to)
     tables = _tables(folder)
     source = None if cube is None else Store.at(cube, schema.CUBE)
+    maps = rasters.map_stores(store)
+    stores = [store, *maps] if source is None else [store, source, *maps]
     stamp = provenance.Stamp(
-        verb="report",
-        options=provenance.options_dict(options),
-        inputs={
-            "smb": provenance.Input(url=provenance.relative(store.url, page.parent), fingerprint=store.fingerprint()),
-            "scores": provenance.Input(url="scores", fingerprint=provenance.file_digest(tables["scores"])),
-        }
-        | ({} if source is None else {"cube": provenance.Input(url="cube", fingerprint=source.fingerprint())}),
+        verb="report", options=provenance.options_dict(options), inputs=inputs(stores, tables, page.parent)
     )
-    _refuse_strangers(store, tables["scores"], source)
+    _refuse_strangers(store, tables["scores"], source, maps)
     mark = f"<!-- glacierscale {stamp.fingerprint} -->"
     if page.exists() and page.read_text(encoding="utf-8").rstrip().endswith(mark):
         return page
     from glacierscale.reporting.facts import facts
     from glacierscale.reporting.page import render
 
-    reconstruction = store.open()
+    reconstruction, mapped = store.open(), [place.open() for place in maps]
     dataset = None if source is None else source.open()
+    read = {name: pd.read_parquet(table) for name, table in tables.items()}
     html = render(
         reconstruction,
-        pd.read_parquet(tables["predictions"]),
-        pd.read_parquet(tables["scores"]),
-        coefficients=pd.read_parquet(tables["coefficients"]) if tables["coefficients"].exists() else None,
+        read["predictions"],
+        read["scores"],
+        coefficients=read.get("coefficients"),
+        more={name: read[name] for name in kinds.TABLES if name in read},
+        rasters=rasters.surfaces(mapped, set(read["predictions"]["glacier_id"]), options.map_glaciers),
+        aside=rasters.set_aside([reconstruction, *mapped]),
         outlines=None if dataset is None else outlines_of(dataset),
         elevation=None if dataset is None else background(dataset),
         facts=facts(store, source),
@@ -86,6 +91,19 @@ def report(
     )
     _replace(page, f"{html.rstrip()}\n{mark}\n")
     return page
+
+
+def inputs(stores: Sequence[Store], tables: Mapping[str, Path], folder: Path) -> dict[str, provenance.Input]:
+    """Everything that decides what a page in a folder shows: its stores and tables with their fingerprints."""
+    found = {
+        Path(store.url).stem if store.schema.name == "maps" else store.schema.name: provenance.Input(
+            url=provenance.relative(store.url, folder), fingerprint=store.fingerprint()
+        )
+        for store in stores
+    }
+    return found | {
+        name: provenance.Input(url=name, fingerprint=provenance.file_digest(table)) for name, table in tables.items()
+    }
 
 
 def _replace(page: Path, html: str) -> None:
@@ -96,11 +114,16 @@ def _replace(page: Path, html: str) -> None:
     fresh.replace(page)
 
 
-def _refuse_strangers(smb: Store, scores: Path, cube: Store | None) -> None:
-    """Raise `ValueError` if scores or cube belong to another run than the reconstruction."""
-    scored, made = provenance.stamp_of_table(scores).inputs.get("model"), smb.stamp.inputs.get("model")
+def _refuse_strangers(smb: Store, scores: Path, cube: Store | None, maps: Sequence[Store]) -> None:
+    """Raise `ValueError` if scores, cube or maps belong to another run than the reconstruction."""
+    made = smb.stamp.inputs.get("model")
+    scored = provenance.stamp_of_table(scores).inputs.get("model")
     if scored and made and scored.fingerprint != made.fingerprint:
         raise ValueError(f"{scores} scores another model than the one that made {smb.url}; evaluate that one.")
+    for store in maps:
+        drawn = store.stamp.inputs.get("model")
+        if drawn and made and drawn.fingerprint != made.fingerprint:
+            raise ValueError(f"{store.url} maps another model than the one that made {smb.url}; map that one.")
     if cube is not None:
         own, other = (set(schema.text(store.open().glacier_id.values)) for store in (smb, cube))
         if not own <= other:
@@ -109,9 +132,10 @@ def _refuse_strangers(smb: Store, scores: Path, cube: Store | None) -> None:
 
 
 def _tables(folder: Path) -> dict[str, Path]:
-    """Files that `evaluate` wrote."""
-    tables = {name: folder / f"{name}.parquet" for name in ("predictions", "scores", "coefficients")}
-    absent = [str(tables[name]) for name in ("predictions", "scores") if not tables[name].exists()]
+    """Tables of a folder that the page shows, by name."""
+    names = ("predictions", "scores", "coefficients", *kinds.TABLES)
+    tables = {name: place for name in names if (place := folder / f"{name}.parquet").exists()}
+    absent = [str(folder / f"{name}.parquet") for name in ("predictions", "scores") if name not in tables]
     if absent:
         raise FileNotFoundError(f"no {' and no '.join(absent)}; make them with `glacierscale evaluate`.")
     return tables

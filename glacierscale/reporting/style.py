@@ -24,6 +24,8 @@ NULLS = ("temperature_index", "ols", "same_year_mean", "training_mean")
 MODELS = {
     "lasso": ("Lasso", "#0072b2"),
     "mlp": ("MLP", "#d55e00"),
+    "cnn": ("CNN", "#2a9db5"),
+    "hybrid": ("Hybrid", "#8250c4"),
     "temperature_index": ("Temperature index", "#009e73"),
     "ols": ("OLS", "#b4649a"),
     "same_year_mean": ("Same-year mean", "#7b8794"),
@@ -93,12 +95,23 @@ def colour_of(model: str) -> str:
 
 def scheme_label(scheme: str) -> str:
     """Name of a scheme, a long one on two lines of like length, for panels beside each other."""
-    label = SCHEMES.get(scheme, scheme)
+    return on_two_lines(SCHEMES.get(scheme, scheme), _ONE_LINE)
+
+
+def on_two_lines(label: str, most: int) -> str:
+    """Break a label of more characters than fit into two lines of like length, if it has several words."""
     words = label.split(" ")
-    if len(label) <= _ONE_LINE or len(words) == 1:
+    if len(label) <= most or len(words) == 1:
         return label
     breaks = [(" ".join(words[:n]), " ".join(words[n:])) for n in range(1, len(words))]
     return "\n".join(min(breaks, key=lambda lines: max(map(len, lines))))
+
+
+def unit_label(unit: str) -> str:
+    """A unit as it is printed: exponents raised, nothing for a plain number."""
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    spoken = re.sub(r"(?<=[A-Za-z])-?\d+", lambda found: found.group().translate(raised), unit)
+    return "" if unit == "1" else spoken.replace("degC", "°C")
 
 
 def gid(*parts: str) -> str:
@@ -113,6 +126,7 @@ def _svg(figure: Any, alt: str, name: str) -> str:
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'<style type="text/css">.*?</style>', "", text)  # its "*" would reach the whole page
+    text = re.sub(r' (?:d|x|y)="[^"]*"', _shortened, text)
     text = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", text)  # identifiers are shared by all figures of a page
     for colour, variable in ((INK, "ink"), (MUTED, "muted"), (GRID, "grid"), (PAPER, "paper")):
         text = text.replace(f": {colour}", f": var(--{variable}, {colour})")
@@ -120,6 +134,11 @@ def _svg(figure: Any, alt: str, name: str) -> str:
     spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     label = f'role="img" aria-label="{html.escape(alt, quote=True)}" class="{name}"'
     return f"<svg {spaces} {view.group() if view else ''} {label}>" + text[text.index(">") + 1 :].strip()
+
+
+def _shortened(attribute: re.Match[str]) -> str:
+    """Coordinates of a path or mark in hundredths of a point, which is all that a screen shows."""
+    return re.sub(r"\d+\.\d{3,}", lambda found: f"{float(found.group()):.2f}", attribute.group())
 
 
 def drawn(draw: Callable[_P, tuple[Any, str]]) -> Callable[_P, str]:

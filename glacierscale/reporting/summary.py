@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 MOST_GLACIERS = 300
 """Glaciers whose series travel inside the page; the largest ones are kept."""
 _BLOCK = 4_096
-_SPOKEN = {"mlp": "perceptron (MLP)", "lasso": "Lasso"}
+_SPOKEN = {
+    "mlp": "perceptron (MLP)",
+    "lasso": "Lasso",
+    "cnn": "convolutional network (CNN)",
+    "hybrid": "hybrid of network and degree-day model",
+}
 
 
 def regional_series(reconstruction: xr.Dataset) -> xr.Dataset:

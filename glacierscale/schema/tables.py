@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glacierscale.schema.common import IDENTITY, OBSERVATIONS
+from glacierscale.schema.common import IDENTITY, OBSERVATIONS, SET_ASIDE
 from glacierscale.schema.form import Schema, Variable
 
 CUBE = Schema(
@@ -105,6 +105,7 @@ FEATURES = Schema(
             long_name="centre of the elevation band, equal steps from lowest to highest ice",
         ),
         "band_area": Variable(dims=("glacier", "band"), units="m2", long_name="area of the elevation band"),
+        "set_aside": SET_ASIDE,
     },
 )
 
@@ -126,11 +127,19 @@ RECONSTRUCTION = Schema(
             units="kg m-2",
             long_name="predictive standard deviation of smb: ensemble spread and residual noise",
         ),
+        "smb_winter": Variable(
+            dims=("glacier", "hydro_year"),
+            units="kg m-2",
+            long_name="winter glacier-wide surface mass balance, ensemble mean",
+            cell_methods="hydro_year: sum",
+            optional=True,
+        ),
         "smb_member": Variable(
             dims=("member", "glacier", "hydro_year"),
             units="kg m-2",
             long_name="annual glacier-wide surface mass balance of one ensemble member",
             cell_methods="hydro_year: sum",
         ),
+        "set_aside": SET_ASIDE,
     },
 )

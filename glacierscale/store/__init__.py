@@ -56,6 +56,15 @@ class Store:
             raise NoStoreError(f"{found.url} is a {found.schema.name} store; expected a {wanted.name} store.")
         return found
 
+    @classmethod
+    def all_in(cls, folder: str | Path, pattern: str, wanted: Schema) -> tuple[Store, ...]:
+        """Every store of a kind in a local folder whose name fits a pattern, at least one, in order of names."""
+        found = tuple(cls.at(path, wanted) for path in sorted(Path(folder).glob(pattern)))
+        if not found:
+            made = " or ".join(verb for verb, schema_of in schema.WRITTEN_BY.items() if schema_of is wanted)
+            raise NoStoreError(f"{folder} holds no {pattern}; run `glacierscale {made}` into it first.")
+        return found
+
     # Writing
 
     def declare(
@@ -214,14 +223,9 @@ class Store:
         Parameters
         ----------
         partial : bool
-            Open although blocks are missing; reading those raises.
+            Open although blocks are missing, which raises `StoreError` otherwise; reading those raises.
         chunks : dict or "auto"
             Dask chunks; None reads when indexed.
-
-        Raises
-        ------
-        StoreError
-            If blocks are missing and `partial` is False.
         """
         import xarray as xr
 

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 
 from glacierscale import folds, provenance, schema
+from glacierscale.folds import FoldPlan
 from glacierscale.models import physics, scaling
 from glacierscale.models import rows as rows_module
-from glacierscale.models.bundle import SMBModel, fold_weights
+from glacierscale.models.bundle import HeldOut, SMBModel, fold_weights, row_numbers, rows_held
 from glacierscale.models.packing import Net
 from glacierscale.models.rows import Rows
 from glacierscale.store import Store
 from glacierscale.training import nets as training_nets
-from glacierscale.training.options import TrainOptions
+from glacierscale.training.options import RASTER, TABULAR, TrainOptions
+
+if TYPE_CHECKING:
+    from glacierscale.models.scene import Scene
+    from glacierscale.training.rasters import Fitted
 
 Floats = npt.NDArray[np.floating]
+LAST_GOOD = "last_good.safetensors"
 
 
-def train(features: str | Path | Store, *, to: str | Path, options: TrainOptions = TrainOptions()) -> SMBModel:
+def train(
+    features: str | Path | Store,
+    *,
+    to: str | Path,
+    patches: str | Path | None = None,
+    options: TrainOptions = TrainOptions(),
+) -> SMBModel:
     """Train the models on every fold.
 
     Parameters
@@ -32,6 +45,8 @@ def train(features: str | Path | Store, *, to: str | Path, options: TrainOptions
         A features store.
     to : str or Path
         Folder of the model.
+    patches : str or Path
+        Folder that `rasterize` filled, for ``hybrid`` and ``cnn``; None looks beside the features.
     options : TrainOptions
         How.
 
@@ -46,22 +61,35 @@ def train(features: str | Path | Store, *, to: str | Path, options: TrainOptions
         If the folder holds a model made otherwise.
     ValueError
         If there are too few observations for a fold.
+    FloatingPointError
+        If a loss is not finite; the message names the observations, the last good weights are kept in the folder.
     """
     to = provenance.local_folder(to)
     store = Store.at(features, schema.FEATURES)
+    rasters = any(net in RASTER for net in options.nets)
+    stores = Store.all_in(patches or Path(store.url).parent, "patches_*.zarr", schema.PATCHES) if rasters else ()
+    inputs = {"features": store, **{Path(found.url).stem: found for found in stores}}
     stamp = provenance.Stamp(
         verb="train",
         options=provenance.options_dict(options),
-        inputs={"features": provenance.Input(url=provenance.relative(store.url, to), fingerprint=store.fingerprint())},
+        inputs={
+            name: provenance.Input(url=provenance.relative(found.url, to), fingerprint=found.fingerprint())
+            for name, found in inputs.items()
+        },
     )
     if (to / "model.json").exists():
         found = SMBModel.load(to)
         stamp.refuse_unless_same(found.stamp.as_dict(), str(to))
         return found
     dataset = store.open()
+    scene = _scene(dataset, [found.open() for found in stores], options) if rasters else None
+    tabular = [net for net in options.nets if net in TABULAR]
     names = options.predictors or rows_module.default_predictors([str(name) for name in dataset.predictor.values])
-    rows = rows_module.observed_rows(dataset, names)
-    model = fit(rows, names, options, stamp, recipe=dataset.attrs["recipe"])
+    if tabular or scene is None or (scene.functionals.kind == "annual").any():
+        rows, kind = rows_module.observed_rows(dataset, names), "annual"
+    else:
+        rows, names, kind = _rows_of_observations(scene), (), "observation"
+    model = fit(rows, names, options, stamp, recipe=dataset.attrs["recipe"], row_kind=kind, scene=scene, keep=to)
     model.save(to)
     return model
 
@@ -73,18 +101,12 @@ def fit(
     stamp: provenance.Stamp,
     *,
     recipe: Mapping[str, Any] | None = None,
+    row_kind: str = "annual",
+    scene: Scene | None = None,
+    keep: Path | None = None,
 ) -> SMBModel:
-    """Train on observed rows; `train` without the stores."""
-    plan = folds.plan(
-        rows.unit_id,
-        rows.hydro_year,
-        rows.lon,
-        rows.lat,
-        options.hold_out,
-        block_years=options.block_years,
-        glacier_groups=options.glacier_groups,
-        buffer_km=options.buffer_km,
-    )
+    """Train on observed rows, and on a scene of ice cells; `train` without the stores."""
+    plan = _plan(rows, row_kind, options)
     weight = 1 / rows.sigma**2
     weight = weight / weight.mean()
     weights = fold_weights(plan, weight)
@@ -106,25 +128,96 @@ def fit(
     nets: dict[str, Net] = {}
     residual: dict[str, Floats] = {}
     for name in options.nets:
-        fit_net = {"lasso": training_nets.fit_lasso, "mlp": training_nets.fit_mlp}[name]
-        nets[name], out_of_bag = fit_net(lesson, options)
-        residual[name] = _residual_std(left, out_of_bag)
+        if name in TABULAR:
+            fit_net = {"lasso": training_nets.fit_lasso, "mlp": training_nets.fit_mlp}[name]
+            nets[name], out_of_bag = fit_net(lesson, options)
+            residual[name] = _residual_std(left, out_of_bag)
     model = SMBModel(
         predictors=tuple(predictors),
         plan=plan,
         recipe=recipe or {},
         unit_id=rows.unit_id,
         hydro_year=rows.hydro_year,
+        row_kind=row_kind,
         scaler=scaler,
         base=base,
         nets=nets,
         residual_std=residual,
-        unseen_std=dict.fromkeys(nets, 0.0),
-        best_observed=options.nets[0],
-        best_unobserved=options.nets[0],
+        unseen_std={},
+        best_observed="",
+        best_unobserved="",
         stamp=stamp,
     )
-    return _judged(model, rows)
+    schemes = [s for s in folds.SCHEMES if plan.of(s)]
+    held = {(net, scheme): model.held_out(rows.design, net, scheme) for net in nets for scheme in schemes}
+    if scene is not None:
+        model, of_rasters = _with_rasters(model, scene, options, keep)
+        held |= of_rasters
+    return _judged(model, rows, held)
+
+
+def _plan(rows: Rows, row_kind: str, options: TrainOptions) -> FoldPlan:
+    points = row_kind != "annual"
+    return folds.plan(
+        rows.unit_id,
+        rows.hydro_year,
+        rows.lon,
+        rows.lat,
+        options.hold_out,
+        block_years=options.block_years,
+        glacier_groups=options.glacier_groups,
+        buffer_km=options.buffer_km,
+        point_lon=rows.lon if points else None,
+        point_lat=rows.lat if points else None,
+    )
+
+
+def _scene(features: xr.Dataset, patches: Sequence[xr.Dataset], options: TrainOptions) -> Scene:
+    from glacierscale.models import scene
+
+    reference = scene.reference_elevation(features)
+    return scene.scene_of(features, patches, options.targets, options.kernel, reference)
+
+
+def _rows_of_observations(scene: Scene) -> Rows:
+    from glacierscale.models.scene import rows_of_observations
+
+    return rows_of_observations(scene.functionals)
+
+
+def _with_rasters(
+    model: SMBModel, scene: Scene, options: TrainOptions, keep: Path | None
+) -> tuple[SMBModel, dict[tuple[str, str], HeldOut]]:
+    """The model with its raster networks, and what those say of the rows that they hold out."""
+    from glacierscale.training import rasters
+
+    seen = scene.functionals
+    period = seen.first_year, seen.last_year
+    plan = model.plan
+    if model.row_kind == "annual":
+        plan = folds.extend(plan, seen.unit_id, *period, seen.lon, seen.lat, buffer_km=options.buffer_km)
+    form = rasters.form_of(scene, model.recipe, options)
+    fitted: dict[str, Fitted] = {}
+    for name in [net for net in options.nets if net in RASTER]:
+        own = replace(form, kind="cnn" if name == "cnn" else "hybrid")
+        fitted[name] = rasters.fit(
+            scene, plan, own, options, label=name, members=options.raster_members, keep=keep and keep / LAST_GOOD
+        )
+    # The yardstick on every kind of observation; the one on annual rows is fitted in closed form.
+    fitted[rasters.PLAIN] = rasters.fit(scene, plan, rasters.plain(form), options, label=rasters.PLAIN, members=1)
+    model = replace(
+        model,
+        rasters={name: one.net for name, one in fitted.items()},
+        raster_plan=plan,
+        raster_residual={name: one.residual_std for name, one in fitted.items()},
+    )
+    number = row_numbers(model.unit_id, model.hydro_year, model.row_kind, scene)
+    held = {}
+    for name in fitted:
+        for scheme in {fold.scheme for fold in plan.folds} - {folds.ALL}:
+            if name != rasters.PLAIN:
+                held[name, scheme] = rows_held(rasters.held_out(fitted[name], plan, seen, scheme), number)
+    return model, held
 
 
 def _residual_std(left: Floats, out_of_bag: Floats) -> Floats:
@@ -137,23 +230,23 @@ def _residual_std(left: Floats, out_of_bag: Floats) -> Floats:
     return std
 
 
-def _judged(model: SMBModel, rows: Rows) -> SMBModel:
+def _judged(model: SMBModel, rows: Rows, held: Mapping[tuple[str, str], HeldOut]) -> SMBModel:
     """The model with what its held-out rows say: which net is better for whom, and the spread without observations."""
-    schemes = [s for s in folds.SCHEMES if model.plan.of(s)]
-    held = {(net, scheme): model.held_out(rows.design, net, scheme) for net in model.nets for scheme in schemes}
+    names = list(dict.fromkeys(net for net, _ in held)) or [*model.nets, *model.rasters]
+    schemes = [s for s in folds.SCHEMES if all((net, s) in held and len(held[net, s].row) for net in names)]
     square = {key: (found.mean - rows.observed[found.row]) ** 2 for key, found in held.items()}
 
     def better(among: tuple[str, ...]) -> str:
         counted = [scheme for scheme in among if scheme in schemes] or schemes
         if not counted:
-            return next(iter(model.nets))
-        error = {net: np.mean([np.sqrt(square[net, scheme].mean()) for scheme in counted]) for net in model.nets}
+            return names[0]
+        error = {net: np.mean([np.sqrt(square[net, scheme].mean()) for scheme in counted]) for net in names}
         return min(error, key=lambda net: error[net])
 
     strict = next((scheme for scheme in ("lsygo", "spatial_blocks", "logo") if scheme in schemes), None)
     unseen = {}
-    for net in model.nets:
-        unseen[net] = float(model.residual_std[net][0])
+    for net in names:
+        unseen[net] = model.residual_of(net)
         if strict:
             excess = np.mean(square[net, strict] - held[net, strict].spread ** 2)
             unseen[net] = float(np.sqrt(max(excess, unseen[net] ** 2)))

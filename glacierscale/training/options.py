@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from glacierscale import folds
+from glacierscale import folds, schema
 
-NETS = ("lasso", "mlp")
+TABULAR = ("lasso", "mlp")
+"""Models of one row per glacier and year."""
+
+RASTER = ("hybrid", "cnn")
+"""Models of every ice cell and month."""
+
+NETS = (*TABULAR, *RASTER)
 """Models that can be trained."""
 
 
@@ -15,9 +21,9 @@ class TrainOptions:
     """How the models are trained and what is held out."""
 
     nets: tuple[str, ...] = ("lasso", "mlp")
-    """Models to train, out of lasso and mlp."""
-    hold_out: tuple[str, ...] = folds.SCHEMES
-    """Cross-validation schemes, out of logo, loyo, lsygo, year_blocks and spatial_blocks."""
+    """Models to train, out of lasso, mlp, hybrid and cnn; the last two need patches."""
+    hold_out: tuple[str, ...] = folds.DEFAULT_SCHEMES
+    """Cross-validation schemes, out of logo, loyo, lsygo, year_blocks and spatial_blocks; halves for maps of points."""
     predictors: tuple[str, ...] = ()
     """Predictors by name; empty takes the anomalies of climate and the topography."""
     base: bool = True
@@ -48,9 +54,29 @@ class TrainOptions:
     """Epochs without improvement on the inner validation rows before a network counts as done."""
     validation_share: float = 0.25
     """Share of the training years kept aside, drawn anew for each member, to stop by."""
+    targets: tuple[str, ...] = schema.OBSERVATION_KINDS
+    """Kinds of observation that the raster networks learn from."""
+    slack: float = 0.5
+    """How far the hybrid may leave physics: 0 is a plain temperature-index model, 1 a free network."""
+    raster_members: int = 4
+    """Ensemble members of each fold of the raster networks: 1, or a multiple of 4."""
+    kernel: int = 3
+    """Side of the neighbourhood that the convolution sees, cells: 1, 3, 5 or 7."""
+    steps: int = 200
+    """Steps of the raster networks; all members of all folds take each of them."""
+    raster_learning_rate: float = 0.08
+    """Largest step size of the physical parameters; the convolution takes a tenth."""
+    raster_weight_decay: float = 5e-2
+    """Decoupled weight decay of the convolution."""
+    raster_validation_share: float = 0.15
+    """Share of the training years that a member leaves out; what it makes of them tells how far to trust it."""
+    cell_years: int = 8000
+    """About how many ice cells x years one step works on."""
+    constraint_weight: float = 1.0
+    """Weight of the physical constraints in the loss; 0 switches them off."""
 
     def __post_init__(self) -> None:
-        for name in ("nets", "hold_out", "predictors"):
+        for name in ("nets", "hold_out", "predictors", "targets"):
             given = getattr(self, name)
             if isinstance(given, str):
                 raise ValueError(f"{name} is the text {given!r}; expected a list, as in [{given}].")
@@ -67,8 +93,32 @@ class TrainOptions:
         unknown = sorted(set(self.hold_out) - set(folds.SCHEMES))
         if unknown:
             raise ValueError(f"unknown cross-validation schemes {unknown}; expected some of {list(folds.SCHEMES)}.")
+        unknown = sorted(set(self.targets) - set(schema.OBSERVATION_KINDS))
+        if unknown or not self.targets:
+            raise ValueError(f"targets are {list(self.targets)}; expected some of {list(schema.OBSERVATION_KINDS)}.")
+        if not 0 <= self.slack <= 1 or self.kernel not in (1, 3, 5, 7):
+            raise ValueError(
+                f"slack is {self.slack}, kernel {self.kernel}; expected a slack from 0 (pure physics) to 1 (free "
+                "network) and a kernel of 1, 3, 5 or 7 cells."
+            )
+        if self.raster_members != 1 and self.raster_members % 4:
+            raise ValueError(
+                f"raster_members is {self.raster_members}; expected 1, or a multiple of 4: members differ in the signs "
+                "of what sets an unseen glacier apart, which balance over four."
+            )
+        if not 0.05 <= self.raster_validation_share <= 0.5 or not self.constraint_weight >= 0:
+            raise ValueError(
+                f"raster_validation_share is {self.raster_validation_share}, constraint_weight "
+                f"{self.constraint_weight}; expected 0.05 to 0.5, and at least 0."
+            )
+        if not self.raster_learning_rate > 0 or not self.raster_weight_decay >= 0:
+            raise ValueError(
+                f"raster_learning_rate is {self.raster_learning_rate}, raster_weight_decay {self.raster_weight_decay}; "
+                "expected a positive rate and a decay of at least 0."
+            )
         if not 0.05 <= self.validation_share <= 0.5:
             raise ValueError(f"validation_share is {self.validation_share}; expected 0.05 to 0.5.")
-        for name in ("members", "block_years", "glacier_groups", "epochs", "batch_size", "patience"):
+        counts = ("members", "block_years", "glacier_groups", "epochs", "batch_size", "patience")
+        for name in (*counts, "raster_members", "steps", "cell_years"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1.")

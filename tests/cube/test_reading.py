@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 import glacierscale as gs
+from glacierscale import provenance
 from glacierscale.catalog import open_catalog
 from glacierscale.cube import IngestOptions
 from glacierscale.sources import observations
@@ -32,6 +34,15 @@ def ingested(shared: Path, tmp_path: Path) -> Any:
         return gs.ingest(tmp_path / f"{name}.yaml", region, to=tmp_path / "cube.zarr", options=options)
 
     return ingest
+
+
+@pytest.fixture(scope="module")
+def south_glacier(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """South Glacier's cube from the shipped catalogue."""
+    to = tmp_path_factory.mktemp("south") / "cube.zarr"
+    region = gs.Region("south_glacier", years=gs.HydroYears(2007, 2011))
+    options = IngestOptions(data=str(shared / "data"))
+    return Path(gs.ingest(CATALOGS / "south_glacier.yaml", region, to=to, options=options).url)
 
 
 def test_south_glacier_is_a_cube_of_points(ingested: Any) -> None:
@@ -105,3 +116,33 @@ def test_norwegian_tables_are_read_through_their_catalogue(shared: Path) -> None
     assert stakes.obs_lat.between(59, 71).all()
     with pytest.raises(ValueError, match="norway offers climate of no data set"):
         gs.ingest(CATALOGS / "norway.yaml", gs.Region("Norway", years=gs.HydroYears(1990, 2000)), to="unused")
+
+
+@pytest.mark.parametrize(
+    ("entry", "metadata"),
+    [
+        ("cru_precip", {"height_m": 1900}),
+        ("smb_map", {"period": ["2007-10-01", "2011-09-30"]}),
+        ("smb_map", {"every": 6}),
+        ("smb_map", {"sigma": 0.3}),
+        ("smb_map", {"units": "mm w.e."}),
+    ],
+)
+def test_a_cube_is_refused_when_its_catalogue_says_something_else_of_the_same_files(
+    ingested: Any, south_glacier: Any, tmp_path: Path, entry: str, metadata: dict[str, Any]
+) -> None:
+    shutil.copytree(south_glacier, tmp_path / "cube.zarr")
+    before = provenance.file_digest(tmp_path / "cube.zarr")
+    with pytest.raises(provenance.StampMismatch, match=rf"inputs\.{entry}: there '\w+', now '\w+'"):
+        ingested("south_glacier", 2007, 2011, entry, **metadata)
+    assert provenance.file_digest(tmp_path / "cube.zarr") == before
+
+
+@pytest.mark.parametrize("metadata", [{"license": "other terms"}, {"citation": "somebody else"}, {"url": "elsewhere"}])
+def test_words_about_an_entry_do_not_make_it_another(
+    ingested: Any, south_glacier: Any, tmp_path: Path, metadata: dict[str, Any]
+) -> None:
+    shutil.copytree(south_glacier, tmp_path / "cube.zarr")
+    before = provenance.file_digest(tmp_path / "cube.zarr")
+    ingested("south_glacier", 2007, 2011, "smb_map", **metadata)
+    assert provenance.file_digest(tmp_path / "cube.zarr") == before

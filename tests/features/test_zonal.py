@@ -9,8 +9,9 @@ import numpy as np
 import pyproj
 import pytest
 import shapely
+import xarray as xr
 
-from glacierscale.features import zonal
+from glacierscale.features import climate, zonal
 from glacierscale.features.coverage import Grid, cover
 
 
@@ -53,9 +54,11 @@ def test_a_block_that_is_too_wide_is_worked_on_in_halves_with_the_same_result(
 
 def test_halves_of_a_run_of_glaciers_are_all_of_it(opened: SimpleNamespace) -> None:
     first, second = opened.outlines.half(True), opened.outlines.half(False)
-    assert [*first.glacier_id, *second.glacier_id] == [*opened.outlines.glacier_id]
-    np.testing.assert_array_equal(np.concatenate([first.x, second.x]), opened.outlines.x)
-    assert (second.polygon.min(), second.polygon.max()) == (0, len(second.glacier_id) - 1)
+    assert (len(first), len(second), len(opened.outlines)) == (3, 3, 6)
+    for name in ("x", "centre_lon", "centre_lat"):
+        both = np.concatenate([getattr(first, name), getattr(second, name)])
+        np.testing.assert_array_equal(both, getattr(opened.outlines, name))
+    assert (second.polygon.min(), second.polygon.max()) == (0, 2)
 
 
 def test_climate_is_weighted_by_the_covered_share_of_cells(opened: SimpleNamespace, region: SimpleNamespace) -> None:
@@ -88,8 +91,8 @@ def changed(opened: SimpleNamespace, **fields: Any) -> zonal.Frame:
 def spare_cell(opened: SimpleNamespace) -> tuple[int, int]:
     """Row and column of a climate cell that some glaciers touch and none needs."""
     o, frame = opened.outlines, opened.frame
-    c = cover(o.lon, o.lat, o.ring, o.polygon, len(o.glacier_id), frame.climate)
-    shares = np.zeros((len(o.glacier_id), *frame.climate.shape))
+    c = cover(o.lon, o.lat, o.ring, o.polygon, len(o), frame.climate)
+    shares = np.zeros((len(o), *frame.climate.shape))
     shares[c.polygon, c.row, c.column] = c.fraction
     partly = (shares > 0) & (shares < shares.sum(axis=(1, 2), keepdims=True))
     cells = np.argwhere(partly.any(axis=0) & ~((shares > 0) & ~partly).any(axis=0))
@@ -135,21 +138,164 @@ def test_cells_that_only_complement_each_other_are_no_climate(opened: SimpleName
     temp = opened.cube.temp.values.copy()
     checkered = np.add.outer(np.arange(temp.shape[1]), np.arange(temp.shape[2])) % 2 == 0
     temp[:60, checkered], temp[60:, ~checkered] = np.nan, np.nan
-    with pytest.raises(ValueError, match=r"\d glaciers have no climate"):
-        zonal.climate(changed(opened, temp=temp), opened.outlines, lapse_rate_k_km=None)
+    found = zonal.climate(changed(opened, temp=temp), opened.outlines, lapse_rate_k_km=None)
+    without = np.isnan(found["ref_height"])
+    assert without.any()
+    for name, values in found.items():
+        np.testing.assert_array_equal(np.isnan(values.reshape(6, -1)).all(axis=1), without, err_msg=name)
 
 
-def test_glaciers_without_climate_or_terrain_are_named(opened: SimpleNamespace) -> None:
+def test_glaciers_without_climate_or_terrain_are_nan_and_the_others_unchanged(opened: SimpleNamespace) -> None:
     blank = np.full_like(opened.cube.clim_height.values, np.nan)
-    with pytest.raises(
-        ValueError, match=r"6 glaciers have no climate: .* \(RGI60-11.00001, .*Catalogue data that cover them"
-    ):
-        zonal.climate(changed(opened, clim_height=blank), opened.outlines, lapse_rate_k_km=None)
+    found = zonal.climate(changed(opened, clim_height=blank), opened.outlines, lapse_rate_k_km=None)
+    assert all(np.isnan(values).all() for values in found.values())
     holed = opened.cube.elevation.values.copy()
-    holed[:40, 60:] = np.nan
     holed[15:25, 5:15] = np.nan
-    with pytest.raises(ValueError, match=r"1 glaciers have no terrain: .*RGI60-11.00004"):
-        zonal.topography(changed(opened, elevation=holed), opened.outlines, bands=5)
+    whole = zonal.topography(opened.frame, opened.outlines, bands=5)
+    for name, values in zonal.topography(changed(opened, elevation=holed), opened.outlines, bands=5).items():
+        assert np.isnan(values[5]).all()
+        np.testing.assert_allclose(values[[0, 2, 3, 4]], whole[name][[0, 2, 3, 4]], err_msg=name)
+
+
+# Pooling
+
+
+def pooled(opened: SimpleNamespace, radius_km: float, frame: zonal.Frame | None = None) -> dict[str, Any]:
+    return zonal.climate(frame or opened.frame, opened.outlines, lapse_rate_k_km=None, radius_km=radius_km)
+
+
+def noisy(opened: SimpleNamespace) -> zonal.Frame:
+    """Temperature and precipitation that differ from cell to cell by more than height tells."""
+    rng = np.random.default_rng(5)
+    temp = opened.cube.temp.values + rng.normal(0, 1, opened.cube.temp.shape).astype(np.float32)
+    return changed(opened, temp=temp, precip=rng.gamma(6, 18, temp.shape).astype(np.float32))
+
+
+@pytest.mark.parametrize("radius_km", [2.0, 6.0])
+def test_pooled_cells_weigh_by_their_distance_up_to_three_radii(opened: SimpleNamespace, radius_km: float) -> None:
+    frame = noisy(opened)
+    found = pooled(opened, radius_km, frame)
+    cube, o = frame.cube, opened.outlines
+    lon, lat = np.meshgrid(cube.clim_lon, cube.clim_lat)
+    height = cube.clim_height.values
+    lapse = climate.lapse_rates(cube.temp.values.reshape(-1, 12, *height.shape).mean(axis=0), height)
+    assert np.ptp(lapse, axis=(1, 2)).min() > 1e-5
+    ball = pyproj.Geod(a=6371000, b=6371000)
+    for number in range(len(o)):
+        start = np.full(lon.shape, o.centre_lon[number]), np.full(lon.shape, o.centre_lat[number])
+        d = ball.inv(*start, lon, lat)[2] / 1000
+        of = o.polygon == number
+        c = cover(o.lon[of], o.lat[of], o.ring[of], 0 * o.polygon[of], 1, frame.climate)
+        weight = np.where(d <= 3 * radius_km, np.exp(-(d**2) / (2 * radius_km**2)), 0)
+        weight[c.row, c.column] = np.maximum(weight[c.row, c.column], np.exp(-4.5))
+        there = np.average(height, weights=weight)
+        assert found["ref_height"][number] == pytest.approx(there, abs=0.01)
+        brought = cube.temp.values + np.tile(lapse * (there - height), (len(cube.time) // 12, 1, 1))
+        expected = np.average(brought.reshape(len(brought), -1), axis=1, weights=weight.ravel())
+        np.testing.assert_allclose(found["temp"][number], expected, atol=2e-4)
+        mean = np.average(lapse.reshape(12, -1), axis=1, weights=weight.ravel())
+        np.testing.assert_allclose(found["lapse_rate"][number], mean, rtol=1e-4)
+        rain = np.average(cube.precip.values.reshape(len(brought), -1), axis=1, weights=weight.ravel())
+        np.testing.assert_allclose(found["precip"][number], rain, rtol=1e-5)
+
+
+@pytest.mark.parametrize("radius_km", [0.01, 1.0, 5.0, 30.0, 1e5])
+def test_a_climate_of_height_alone_is_the_same_at_a_glacier_however_it_is_pooled(
+    opened: SimpleNamespace, region: SimpleNamespace, radius_km: float
+) -> None:
+    found = pooled(opened, radius_km)
+    rise = region.lapse * (found["ref_height"][:, None] - 2000)
+    np.testing.assert_allclose(found["temp"], region.temp_2000.ravel() + rise, atol=2e-3)
+    np.testing.assert_allclose(found["precip"], np.tile(region.precip.ravel(), (6, 1)), rtol=1e-5)
+    np.testing.assert_allclose(found["lapse_rate"], region.lapse, rtol=1e-3)
+    assert found["temp"].dtype == np.float32
+
+
+def test_a_large_radius_gives_every_glacier_one_climate_at_one_height(opened: SimpleNamespace) -> None:
+    frame = noisy(opened)
+    near, far = pooled(opened, 0.0, frame), pooled(opened, 1e5, frame)
+    for name, values in far.items():
+        np.testing.assert_allclose(values, np.broadcast_to(values[:1], values.shape), rtol=2e-5, atol=1e-4)
+        assert np.ptp(near[name], axis=0).max() > 20 * np.ptp(values, axis=0).max()
+    assert far["ref_height"][0] == pytest.approx(float(frame.cube.clim_height.mean()), abs=0.1)
+
+
+def test_a_pooled_glacier_whose_own_cells_lack_data_takes_its_neighbours(opened: SimpleNamespace) -> None:
+    height = opened.cube.clim_height.values.copy()
+    o = opened.outlines
+    height[np.abs(opened.cube.clim_lat.values - o.centre_lat[5]).argmin()] = np.nan
+    frame = changed(opened, clim_height=height)
+    assert np.isnan(pooled(opened, 0.0, frame)["temp"][5]).all()
+    assert np.isfinite(pooled(opened, 5.0, frame)["temp"]).all()
+
+
+def test_pooling_keeps_the_months_of_the_glacier_s_own_cells_and_leaves_out_cells_that_lack_them(
+    opened: SimpleNamespace,
+) -> None:
+    o, temp, height = opened.outlines, opened.cube.temp.values.copy(), opened.cube.clim_height.values.copy()
+    row, column = (
+        np.abs(opened.cube[f"clim_{n}"].values - getattr(o, f"centre_{n}")[5]).argmin() for n in ("lat", "lon")
+    )
+    far = np.ones(height.shape, bool)
+    far[row, column] = False
+    temp[:60, row, column] = np.nan
+    temp[60:, far] = np.nan
+    found = pooled(opened, 30.0, changed(opened, temp=temp))
+    assert np.isnan(found["temp"][5, :60]).all()
+    assert np.isfinite(found["temp"][5, 60:]).all()
+    assert found["ref_height"][5] == pytest.approx(height[row, column], abs=1e-3)
+
+
+def around_the_earth(lon: float, lat: float, turn: int) -> tuple[zonal.Frame, zonal.Outlines]:
+    """Squares of 0.4 degrees at a longitude, cut at the antimeridian, on a grid of 2 degrees turned by some columns."""
+    rng = np.random.default_rng(9)
+    centres_lat = np.arange(40.5, 90, 1.0)
+    shape = (24, len(centres_lat), 180)
+    height = rng.uniform(0, 3000, shape[1:])
+    cube = xr.Dataset(
+        {
+            "temp": (("time", "clim_lat", "clim_lon"), np.roll(rng.normal(0, 5, shape) - height * 6e-3, turn, axis=2)),
+            "precip": (("time", "clim_lat", "clim_lon"), np.roll(rng.gamma(5, 10, shape), turn, axis=2)),
+            "clim_height": (("clim_lat", "clim_lon"), np.roll(height, turn, axis=1)),
+        }
+    )
+    grid = Grid.from_centres(-179.0 + 2 * np.arange(180), centres_lat)
+    frame = zonal.Frame(cube=cube, terrain=grid, climate=grid, geographic=True)
+    west, east = np.array([lon - 0.2, lon - 0.2]), np.array([lon + 0.2, lon + 0.2])
+    parts = [(west[0], lon), (lon, east[0])]
+    x, y, ring = [], [], []
+    for number, (left, right) in enumerate(parts):
+        middle = (left + right) / 2
+        shift = 360 * np.floor((middle + 180) / 360)  # each part lies on its side of the antimeridian
+        x += [left - shift, right - shift, right - shift, left - shift]
+        y += [lat - 0.2, lat - 0.2, lat + 0.2, lat + 0.2]
+        ring += [number] * 4
+    outlines = zonal.Outlines(
+        centre_lon=np.array([(lon + 0.01 + 180) % 360 - 180]),
+        centre_lat=np.array([lat]),
+        polygon=np.zeros(8, int),
+        ring=np.array(ring),
+        x=np.array(x),
+        y=np.array(y),
+        lon=np.array(x),
+        lat=np.array(y),
+    )
+    return frame, outlines
+
+
+@pytest.mark.parametrize(("lat", "radius_km"), [(62.0, 150.0), (62.0, 700.0), (62.0, 1500.0), (88.0, 100.0)])
+def test_pooling_over_the_antimeridian_and_the_pole_is_that_of_anywhere_else(lat: float, radius_km: float) -> None:
+    here = zonal.climate(*around_the_earth(0.0, lat, 0), lapse_rate_k_km=-6.5, radius_km=radius_km)
+    there = zonal.climate(*around_the_earth(180.0, lat, 90), lapse_rate_k_km=-6.5, radius_km=radius_km)
+    for name, values in here.items():
+        np.testing.assert_allclose(there[name], values, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_lapse_rates_at_the_antimeridian_see_the_neighbours_beyond() -> None:
+    here = zonal.climate(*around_the_earth(0.0, 62.0, 0), lapse_rate_k_km=None, radius_km=150.0)
+    there = zonal.climate(*around_the_earth(180.0, 62.0, 90), lapse_rate_k_km=None, radius_km=150.0)
+    np.testing.assert_allclose(there["lapse_rate"], here["lapse_rate"], rtol=1e-5)
+    assert np.ptp(here["lapse_rate"]) > 0
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 6), (5, 1)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from glacierscale import schema
 from glacierscale.features import climate
 from glacierscale.models import rows as rows_module
 from glacierscale.models.physics import BIASES_K
@@ -113,3 +115,81 @@ def test_an_observed_glacier_without_an_outline_is_refused(dataset: xr.Dataset) 
     orphan = dataset.isel(glacier=slice(1, None))
     with pytest.raises(ValueError, match=r"the observed glaciers \['RGI60-11.00001'\] have no outline"):
         observed_rows(orphan, [])
+
+
+# Rows that are left out
+
+
+def changed(dataset: xr.Dataset, aside: dict[int, str], absent: dict[int, int]) -> xr.Dataset:
+    """Features with glaciers set aside, by the reason, and others without climate in a year."""
+    reasons = schema.text(dataset.set_aside.values).astype(object)
+    arrays = {n: dataset[n].values.copy() for n in ("predictors", "temp", "precip", "band_area", "ref_height")}
+    for glacier, reason in aside.items():
+        reasons[glacier] = reason
+        for values in arrays.values():
+            values[glacier] = np.nan
+    for glacier, year in absent.items():
+        arrays["temp"][glacier, year - 1991, 3] = np.nan
+        arrays["predictors"][glacier, year - 1991] = np.nan
+    return dataset.assign({n: (dataset[n].dims, values) for n, values in arrays.items()}).assign(
+        set_aside=("glacier", reasons.astype(str))
+    )
+
+
+def test_nothing_is_left_out_of_features_that_are_whole(rows: Any) -> None:
+    assert rows.left_out == ""
+
+
+def test_a_glacier_that_was_set_aside_loses_its_rows_and_the_reason_is_told(dataset: xr.Dataset, model: Any) -> None:
+    whole = observed_rows(dataset, model.predictors)
+    found = observed_rows(changed(dataset, {0: "no terrain: it lies in the sea"}, {}), model.predictors)
+    kept = whole.unit_id != "RGI60-11.00001"
+    assert (~kept).sum() == 12
+    for name in ("unit_id", "hydro_year", "observed", "sigma", "lon", "lat", "ols_terms"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name)[kept], err_msg=name)
+    np.testing.assert_array_equal(found.design.predictors, whole.design.predictors[kept])
+    assert found.left_out == (
+        "12 rows of 1 glaciers that were set aside (RGI60-11.00001 has no terrain: it lies in the sea)"
+    )
+
+
+def test_a_unit_with_a_part_set_aside_keeps_its_rows_by_the_other_part(dataset: xr.Dataset, model: Any) -> None:
+    found = observed_rows(changed(dataset, {2: "no climate"}, {}), model.predictors)
+    other = design_of(dataset.isel(glacier=[3]), model.predictors)
+    of = found.unit_id == "RGI50-11.00719"
+    np.testing.assert_allclose(found.design.predictors[of], other.predictors, rtol=1e-6)
+    np.testing.assert_allclose(found.design.snow[of], other.snow, rtol=1e-6)
+    assert found.lon[of][0] == dataset.lon.values[3]
+    assert found.left_out == ""
+
+
+def test_a_year_that_lacks_months_loses_its_rows(dataset: xr.Dataset, model: Any) -> None:
+    found = observed_rows(changed(dataset, {}, {1: 1995, 3: 1999}), model.predictors)
+    whole = observed_rows(dataset, model.predictors)
+    lost = {("RGI60-11.00002", 1995), ("RGI50-11.00719", 1999)}
+    expected = [pair for pair in zip(whole.unit_id, whole.hydro_year, strict=True) if pair not in lost]
+    assert list(zip(found.unit_id, found.hydro_year, strict=True)) == expected
+    assert len(found) == len(whole) - 2
+    for values in (found.ols_terms, found.design.predictors, found.design.snow, found.design.degree_days):
+        assert np.isfinite(values).all()
+    assert re.fullmatch(
+        r"2 rows in years that lack months of climate or other predictors \(RGI\S+ in 199\d\)", found.left_out
+    )
+
+
+def test_topography_alone_does_not_save_a_year_that_lacks_months(dataset: xr.Dataset) -> None:
+    temp = dataset.temp.values.copy()
+    temp[1, 4, 0] = np.nan
+    found = observed_rows(dataset.assign(temp=(dataset.temp.dims, temp)), ["mean_elevation"])
+    assert ("RGI60-11.00002", 1995) not in set(zip(found.unit_id, found.hydro_year, strict=True))
+
+
+def test_features_that_leave_no_row_are_refused_with_the_reasons(dataset: xr.Dataset, model: Any) -> None:
+    everything = changed(dataset, dict.fromkeys(range(6), "no climate: the sea"), {})
+    with pytest.raises(
+        ValueError, match=r"'annual' can be used. Left out: 60 rows of 5 glaciers .* has no climate: the sea"
+    ):
+        observed_rows(everything, model.predictors)
+    dry = dataset.assign(precip=dataset.precip * np.nan)
+    with pytest.raises(ValueError, match=r"can be used. Left out: 60 rows in years that lack months of climate"):
+        observed_rows(dry, model.predictors)

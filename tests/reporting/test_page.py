@@ -245,3 +245,44 @@ def test_the_level_of_the_intervals_and_the_hidden_year_are_explained_on_the_pag
     assert text.count("which this scheme hides from every model") == 1
     assert text.count("falls back to the training mean") == 1
     assert "one of them has the lowest RMSE in 1 of 2" in text
+
+
+def test_tables_of_a_raster_run_need_their_columns_and_empty_ones_count_as_absent(made, rendered):
+    tables = made.tables()
+    with pytest.raises(ValueError, match=r"constraints table lacks the columns \['limit'\]"):
+        rendered(more={"constraints": tables["constraints"].drop(columns="limit")})
+    empty = rendered(more={name: table.iloc[:0] for name, table in tables.items()})
+    assert empty == rendered()
+
+
+@pytest.fixture(scope="module")
+def raster_page(made, rendered, surfaces) -> str:
+    """A page with all that a raster run adds."""
+    return rendered(more=made.tables(), rasters=surfaces, aside=[("G<9>", "no ice " * 60)])
+
+
+def test_sections_of_a_raster_run_say_what_their_tables_hold(raster_page):
+    html, text = raster_page, words(raster_page)
+    spaced = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+    assert "temp °C −10.0 to 8.0 −11.0 to 9.5 2.1 %" in spaced
+    assert "precip" not in spaced[: spaced.index("1 glacier was set aside")]
+    assert "1 glacier was set aside" in text
+    assert "<strong>G&lt;9&gt;</strong>: no ice" in html
+    assert "dSMB/dT ≤ 0" in text
+    headings = re.findall(r'<h2 id="h-(\w+)"', html)
+    assert headings[:3] == ["outside", "aside", "summary"]
+    assert [h for h in headings if h in ("surfaces", "profiles", "kinds", "physics", "importance")] == [
+        "surfaces", "profiles", "kinds", "physics", "importance",
+    ]  # fmt: skip
+    assert set(re.findall(r'<a href="#(\w+)">', html)) <= set(re.findall(r' id="(\w+)"', html))
+
+
+def test_a_raster_page_fits_its_screen_without_errors(browser, raster_page, tmp_path):
+    tab, said, asked = opened(browser, raster_page, tmp_path / "page.html")
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    bar = tab.locator("nav ul")
+    assert bar.evaluate("bar => bar.scrollWidth - bar.clientWidth") <= 0
+    tab.set_viewport_size({"width": 360, "height": 800})
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+    assert said == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []

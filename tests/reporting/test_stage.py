@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import numpy as np
 import pytest
 
 from glacierscale import provenance, schema
 from glacierscale.reporting import ReportOptions, report
-from glacierscale.reporting.stage import background, outlines_of
+from glacierscale.reporting.stage import _tables, background, inputs, outlines_of
 from glacierscale.store import Store
 
 
@@ -24,7 +25,7 @@ def run(made, cube, tmp_path):
     store = Store(str(tmp_path / "smb.zarr"), schema.RECONSTRUCTION)
     static = data[["hydro_year"]].reset_coords(drop=True).assign_attrs(hemisphere="north")
     store.declare(static, stamp, sizes=dict(data.sizes), chunks={"glacier": len(ids)})
-    names = ("glacier_id", "unit_id", "lon", "lat", "area_m2", "smb", "smb_std", "smb_member")
+    names = ("glacier_id", "unit_id", "lon", "lat", "area_m2", "smb", "smb_std", "smb_member", "set_aside")
     store.write(store.blocks()[0], {name: data[name].values for name in names})
     provenance.write_table(made.predictions(data), tmp_path / "predictions.parquet", stamp)
     provenance.write_table(made.scores(), tmp_path / "scores.parquet", stamp)
@@ -64,3 +65,62 @@ def test_the_background_keeps_small_terrain_and_thins_large(cube, region, monkey
     assert "crs_wkt" in whole.attrs
     monkeypatch.setattr(stage, "_MAX_BACKGROUND_CELLS", 500)
     assert background(cube.open()).size <= 500
+
+
+SECTIONS = ("surfaces", "profiles", "kinds", "physics", "importance")
+
+
+def test_maps_and_tables_are_shown_where_there_are_any_and_the_page_is_made_again(run, made):
+    page = report(run / "smb.zarr", scores=run, to=run / "report.html")
+    bare = page.read_text()
+    assert not [part for part in (*SECTIONS, "outside", "aside") if f'id="{part}"' in bare]
+    stamp = provenance.Stamp(verb="evaluate", options={}, inputs={})
+    ids = ["RGI60-11.00002", "RGI60-11.00003"]
+    made.surface_store(str(run / "smb_map_032.zarr"), ids, [2e6, 1e6], aside=(ids[1],))
+    for name, table in made.tables().items():
+        provenance.write_table(table, run / f"{name}.parquet", stamp)
+    full = report(run / "smb.zarr", scores=run, to=page).read_text()
+    assert [part for part in SECTIONS if f'<section id="{part}"' in full] == list(SECTIONS)
+    assert "<strong>RGI60-11.00003</strong>: no climate there" in full
+    assert 'id="outside"' in full
+    assert len(full) < 3_000_000
+
+
+def test_every_store_and_table_that_is_shown_decides_the_stamp(run, made):
+    stamp = provenance.Stamp(verb="evaluate", options={}, inputs={})
+    for name, table in made.tables().items():
+        provenance.write_table(table, run / f"{name}.parquet", stamp)
+    maps = [made.surface_store(str(run / f"smb_map_{n:03d}.zarr"), ["G"], [1e6], cells=n) for n in (32, 64)]
+    tables = _tables(run)
+    before = inputs(maps, tables, run)
+    assert set(before) == {"smb_map_032", "smb_map_064", "predictions", "scores", *made.tables()}
+    for name, table in made.tables().items():
+        provenance.write_table(table.iloc[1:], run / f"{name}.parquet", stamp)
+    made_otherwise = provenance.Stamp(verb="map", options={"other": 1}, inputs={})
+    shutil.rmtree(run / "smb_map_064.zarr")
+    maps[1] = made.surface_store(maps[1].url, ["G"], [1e6], cells=64, stamp=made_otherwise)
+    after = inputs(maps, tables, run)
+    changed = {name for name in before if before[name].fingerprint != after[name].fingerprint}
+    assert changed == {"smb_map_064", *made.tables()}
+
+
+def test_maps_can_be_left_out(run, made):
+    made.surface_store(str(run / "smb_map_032.zarr"), ["RGI60-11.00002"], [2e6])
+    page = report(run / "smb.zarr", scores=run, to=run / "report.html", options=ReportOptions(map_glaciers=0))
+    assert 'id="surfaces"' not in page.read_text()
+    with pytest.raises(ValueError, match="map_glaciers is -1; expected 0"):
+        ReportOptions(map_glaciers=-1)
+
+
+def test_maps_of_another_model_are_refused(run, made, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    entry = provenance.Input(url="model", fingerprint="a" * 64)
+    stamp = provenance.Stamp(verb="map", options={}, inputs={"model": entry})
+    made.surface_store(str(other / "smb_map_032.zarr"), ["RGI60-11.00002"], [2e6], stamp=stamp)
+    entry = provenance.Input(url="model", fingerprint="b" * 64)
+    stamp = provenance.Stamp(verb="reconstruct", options={}, inputs={"model": entry})
+    data = made.reconstruction(glaciers=1)
+    store = Store(str(other / "smb.zarr"), schema.RECONSTRUCTION)
+    store.declare(data[["hydro_year"]].reset_coords(drop=True), stamp, sizes=dict(data.sizes))
+    with pytest.raises(ValueError, match=r"smb_map_032\.zarr maps another model than the one that made"):
+        report(store, scores=run, to=other / "report.html")

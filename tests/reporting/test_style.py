@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from glacierscale.reporting import figures, style
@@ -43,3 +46,22 @@ def test_numbers_have_a_true_minus_sign_and_no_negative_zero():
     assert [style.number(v) for v in (-0.5, -0.001, 1234.5, np.nan)] == ["−0.50", "0.00", "1,234.50", "–"]
     assert style.between(-1.0, 2.0, 1) == "−1.0 to 2.0"
     assert style.between(np.nan, 2.0) == ""
+
+
+def test_units_are_printed_with_raised_exponents():
+    said = {"kg m-2 K-1 day-1": "kg m⁻² K⁻¹ day⁻¹", "degC": "°C", "1": "", "m2": "m²", "K": "K"}
+    assert {unit: style.unit_label(unit) for unit in said} == said
+
+
+def test_coordinates_are_short_and_words_stay_as_they_are(made):
+    table = made.scores().replace("lasso", "model 0.123456")
+    svg = figures.rmse_figure(table)
+    assert "model 0.123456" in svg
+    assert not [path for path in re.findall(r' d="([^"]*)"', svg) if re.search(r"\.\d{3}", path)]
+
+
+def test_many_models_have_their_names_on_two_lines_above_narrow_panels(drawing):
+    rows = [("logo", model, -100.0 * n, 100.0 * n) for model in style.MODELS for n in range(3)]
+    wide = pd.DataFrame(rows, columns=["scheme", "model", "observed", "predicted"])
+    assert {"Temperature", "index"} <= drawing.texts(figures.scatter_figure(wide))
+    assert "Temperature index" in drawing.texts(figures.scatter_figure(wide[wide["model"] != "cnn"].iloc[:15]))

@@ -11,7 +11,7 @@ from glacierscale.training.options import TrainOptions
 
 
 def test_by_default_every_scheme_is_held_out_and_every_net_trained() -> None:
-    assert (TrainOptions().hold_out, TrainOptions().nets) == (folds.SCHEMES, ("lasso", "mlp"))
+    assert (TrainOptions().hold_out, TrainOptions().nets) == (folds.DEFAULT_SCHEMES, ("lasso", "mlp"))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ Every reader returns a DataFrame with the columns of `glacierscale.schema.OBSERV
 it left out in ``attrs``.
 """
 
-from glacierscale.sources.observations.bands import band_edges
 from glacierscale.sources.observations.geodetic import geodetic_from_dh, geodetic_norway, hugonnet_decades
 from glacierscale.sources.observations.glacierwide import alpgm_matrix, glacierscale, norway_glacier_wide
 from glacierscale.sources.observations.gridded import gridded_smb
@@ -18,7 +17,6 @@ __all__ = [
     "DEFAULT_SIGMA_KG_M2",
     "REACH_M",
     "alpgm_matrix",
-    "band_edges",
     "check_observations",
     "empty",
     "geodetic_from_dh",

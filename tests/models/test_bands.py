@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from glacierscale.models.bands import band_edges
 from glacierscale.sources import observations as obs
 
 
@@ -36,20 +37,20 @@ def banded(*years: list[float]) -> pd.DataFrame:
     ],
 )
 def test_edges_lie_between_neighbours(centres: list[float], edges: list[tuple[float, float]]) -> None:
-    found = np.column_stack(obs.band_edges(banded(centres)))
+    found = np.column_stack(band_edges(banded(centres)))
     np.testing.assert_allclose(found, edges)
 
 
 def test_a_lone_band_has_the_width_that_its_glacier_has_in_other_years() -> None:
-    lower, upper = obs.band_edges(banded([2525, 2575, 2625], [2625]))
+    lower, upper = band_edges(banded([2525, 2575, 2625], [2625]))
     assert (lower[-1], upper[-1]) == (2600, 2650)
-    assert np.isnan(obs.band_edges(banded([2625]))).all()
+    assert np.isnan(band_edges(banded([2625]))).all()
 
 
 def test_other_kinds_have_no_edges() -> None:
     table = banded([2525, 2575])
     table.loc[0, "obs_kind"] = "annual"
-    assert np.isnan(obs.band_edges(table)[0]).all()
+    assert np.isnan(band_edges(table)[0]).all()
 
 
 def test_no_bands_of_the_world_collection_overlap_and_all_hold_their_centre(shared: Path) -> None:
@@ -57,7 +58,7 @@ def test_no_bands_of_the_world_collection_overlap_and_all_hold_their_centre(shar
     links = pd.read_csv(folder / "rgi_wgms_links_20220112.csv")
     files = sorted((folder / "mb_profiles").glob("*.csv"))
     table = obs.wgms_profiles({f.stem: pd.read_csv(f) for f in files}, links, list(links["RGI60_ID"]))
-    lower, upper = obs.band_edges(table)
+    lower, upper = band_edges(table)
     known = np.isfinite(lower)
     assert (~known).sum() < 10
     bands = table.assign(lower=lower, upper=upper)[known]
@@ -74,7 +75,7 @@ def test_oetztal_bands_are_50_metres_wide(shared: Path) -> None:
     files = sorted((shared / "data/oetztal/wgms").glob("profile_*.csv"))
     ids = ["RGI50-11.00719_d01", "RGI50-11.00897", "RGI50-11.00929"]
     table = obs.wgms_profiles({f.stem: pd.read_csv(f) for f in files}, links, ids)
-    lower, upper = obs.band_edges(table)
+    lower, upper = band_edges(table)
     width, count = np.unique(upper - lower, return_counts=True)
     assert dict(zip(width, count, strict=True)) == {
         14.0: 31,

@@ -1,0 +1,135 @@
+"""Stage 6, evaluate: model + observations -> held-out predictions and scores, nulls beside every one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from glacierscale import provenance, schema
+from glacierscale.evaluation.options import EvaluateOptions
+from glacierscale.evaluation.rows import checked_rows, coefficients, held_out_predictions
+from glacierscale.evaluation.scoring import score
+from glacierscale.models.bundle import SMBModel
+from glacierscale.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from glacierscale.models.scene import Scene
+
+    Scores = pd.DataFrame
+
+__all__ = ["EvaluateOptions", "evaluate"]
+
+_OF_RASTERS = (
+    "predictions_by_kind",
+    "scores_by_kind",
+    "constraints",
+    "sensitivities",
+    "importance",
+    "climate_range",
+)
+
+
+def evaluate(
+    model: SMBModel | str | Path,
+    features: str | Path | Store,
+    *,
+    to: str | Path,
+    patches: str | Path | None = None,
+    options: EvaluateOptions = EvaluateOptions(),
+) -> Scores:
+    """Score held-out predictions of every scheme and model.
+
+    Parameters
+    ----------
+    model : SMBModel, str or Path
+        A model or its folder.
+    features : str, Path or Store
+        The features it was trained on.
+    to : str or Path
+        Folder for ``predictions.parquet`` (scheme, model, fold, glacier_id, hydro_year, observed, predicted, std;
+        kg m-2), ``scores.parquet`` (scheme, model, metric, value, low, high, n), ``scores_by_group.parquet`` (the same
+        per fold and per glacier) and, for a Lasso, ``coefficients.parquet``. For raster networks also
+        ``predictions_by_kind.parquet``, ``scores_by_kind.parquet``, ``constraints.parquet``, ``sensitivities.parquet``,
+        ``importance.parquet`` and ``climate_range.parquet``.
+    patches : str or Path
+        Folder that `rasterize` filled, for models with a raster network; None looks beside the features.
+    options : EvaluateOptions
+        How.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The scores.
+
+    Raises
+    ------
+    ValueError
+        If the features hold other observations than the model was trained on.
+    LeakError
+        If a fold of the model trains on what it claims to hold out.
+    """
+    import pandas as pd
+
+    model = model if isinstance(model, SMBModel) else SMBModel.load(model)
+    store = Store.at(features, schema.FEATURES)
+    folder_of_patches = patches or Path(store.url).parent
+    rasters = Store.all_in(folder_of_patches, "patches_*.zarr", schema.PATCHES) if model.rasters else ()
+    stamp = provenance.Stamp(
+        verb="evaluate",
+        options=provenance.options_dict(options),
+        inputs={"model": provenance.Input(url="model", fingerprint=model.stamp.fingerprint)}
+        | {
+            name: provenance.Input(url=name, fingerprint=found.fingerprint())
+            for name, found in {"features": store, **{Path(found.url).stem: found for found in rasters}}.items()
+        },
+    )
+    folder = provenance.local_folder(to)
+    names = ["predictions", "scores_by_group", *(["coefficients"] if "lasso" in model.nets else [])]
+    names += [*(_OF_RASTERS if model.rasters else ()), "scores"]
+    there = [folder / f"{name}.parquet" for name in names if (folder / f"{name}.parquet").exists()]
+    for path in reversed(there):
+        provenance.refuse_other_table(path, stamp)
+    if len(there) == len(names):
+        return pd.read_parquet(folder / "scores.parquet")
+    dataset = store.open()
+    scene = _scene(model, dataset, [found.open() for found in rasters]) if model.rasters else None
+    rows = checked_rows(model, dataset, scene)
+    predictions = held_out_predictions(model, rows, scene)
+    scores, groups = score(predictions, options)
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {"predictions": predictions, "scores_by_group": groups, "coefficients": coefficients(model)}
+    if scene is not None:
+        tables |= _of_rasters(model, dataset, scene, options)
+    for name, table in {**tables, "scores": scores}.items():  # the scores last: they say that all is there
+        if table is not None:
+            provenance.write_table(table, folder / f"{name}.parquet", stamp)
+    return scores
+
+
+def _scene(model: SMBModel, features: xr.Dataset, patches: list[xr.Dataset]) -> Scene:
+    """The observations that the raster networks were trained beside."""
+    from glacierscale.models import scene
+
+    form = next(iter(model.rasters.values())).form
+    return scene.scene_of(features, patches, form.targets, form.kernel, form.reference_elevation)
+
+
+def _of_rasters(
+    model: SMBModel, features: xr.Dataset, scene: Scene, options: EvaluateOptions
+) -> dict[str, pd.DataFrame]:
+    """Tables that only raster networks have."""
+    from glacierscale.evaluation import diagnostics, kinds
+
+    by_kind = kinds.predictions_by_kind(model, scene)
+    return {
+        "predictions_by_kind": by_kind,
+        "scores_by_kind": kinds.scores_by_kind(by_kind),
+        "constraints": diagnostics.constraint_shares(model, scene),
+        "sensitivities": diagnostics.sensitivities(model, scene),
+        "importance": diagnostics.importance(model, scene, options.seed),
+        "climate_range": diagnostics.climate_range(features, model.unit_id, model.hydro_year),
+    }

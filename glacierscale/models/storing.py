@@ -1,0 +1,180 @@
+"""Models on disk: safetensors and JSON, never pickles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from glacierscale import provenance
+from glacierscale.folds import Fold, FoldPlan
+from glacierscale.models import packing
+from glacierscale.models.bundle import SMBModel, mask
+from glacierscale.models.physics import TemperatureIndex
+from glacierscale.models.scaling import Scaler
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+FORMAT = 2
+_JSON, _TENSORS = "model.json", "weights.safetensors"
+
+
+def save(model: SMBModel, folder: Path) -> None:
+    """Write a model to a folder; the JSON, which carries the checksum of the weights, comes last."""
+    from safetensors.numpy import save as dump
+
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays: Arrays = {
+        "scaler.mean": model.scaler.mean,
+        "scaler.std": model.scaler.std,
+        "scaler.low": model.scaler.low,
+        "scaler.high": model.scaler.high,
+        "base.precip_factor": model.base.precip_factor,
+        "base.degree_day_factor": model.base.degree_day_factor,
+        "base.bias": model.base.bias,
+        "row.hydro_year": model.hydro_year.astype(np.int64),
+        **_plan_arrays("fold", model.plan, len(model.unit_id)),
+    }
+    about: dict[str, Any] = {}
+    for name, net in model.nets.items():
+        tensors, rest = packing.PACK[name](net)
+        arrays |= {f"{name}.{key}": value for key, value in tensors.items()}
+        arrays[f"{name}.residual_std"] = model.residual_std[name]
+        about[name] = rest
+    observations = max((int(fold.train.max(initial=-1)) + 1 for fold in model.raster_plan.folds), default=0)
+    observations = max([observations, *(int(f.test.max(initial=-1)) + 1 for f in model.raster_plan.folds)])
+    arrays |= _plan_arrays("observation", model.raster_plan, observations)
+    rasters = {}
+    for name, raster in model.rasters.items():
+        arrays |= {f"raster.{name}.p.{key}": np.asarray(value) for key, value in raster.parameters.items()}
+        arrays[f"raster.{name}.residual"] = model.raster_residual[name]
+        rasters[name] = asdict(raster.form)
+    weights = dump({key: np.ascontiguousarray(value) for key, value in arrays.items()})
+    description = {
+        "format": FORMAT,
+        "predictors": model.predictors,
+        "row_kind": model.row_kind,
+        "unit_id": model.unit_id.tolist(),
+        "folds": _plan_words(model.plan),
+        "observation_folds": _plan_words(model.raster_plan),
+        "nets": about,
+        "rasters": rasters,
+        "unseen_std": dict(model.unseen_std),
+        "best_observed": model.best_observed,
+        "best_unobserved": model.best_unobserved,
+        "recipe": dict(model.recipe),
+        "stamp": model.stamp.as_dict(),
+        "weights_sha256": provenance.digest(weights),
+    }
+    _replace(folder / _TENSORS, weights)
+    _replace(folder / _JSON, json.dumps(description, indent=1).encode())
+
+
+def load(folder: Path) -> SMBModel:
+    """Read a model back; see `SMBModel.load`."""
+    about, a = _read(folder)
+    own = {name: _below(a, f"{name}.") for name in about["nets"]}
+    rasters, residual = {}, {}
+    if about["rasters"]:
+        from glacierscale.models.form import Form
+        from glacierscale.models.raster import RasterNet
+
+        for name, form in about["rasters"].items():
+            words: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value for key, value in form.items()
+            }
+            rasters[name] = RasterNet(form=Form(**words), parameters=_below(a, f"raster.{name}.p."))
+            residual[name] = a[f"raster.{name}.residual"]
+    return SMBModel(
+        predictors=tuple(about["predictors"]),
+        plan=_plan(about["folds"], a, "fold"),
+        unit_id=np.array(about["unit_id"], np.str_),
+        hydro_year=a["row.hydro_year"],
+        row_kind=about["row_kind"],
+        scaler=Scaler(**{name: a[f"scaler.{name}"] for name in ("mean", "std", "low", "high")}),
+        base=TemperatureIndex(
+            precip_factor=a["base.precip_factor"],
+            degree_day_factor=a["base.degree_day_factor"],
+            bias=a["base.bias"],
+        ),
+        nets={name: packing.UNPACK[name](own[name], about["nets"][name]) for name in about["nets"]},
+        residual_std={name: own[name]["residual_std"] for name in own},
+        rasters=rasters,
+        raster_plan=_plan(about["observation_folds"], a, "observation"),
+        raster_residual=residual,
+        unseen_std=about["unseen_std"],
+        best_observed=about["best_observed"],
+        best_unobserved=about["best_unobserved"],
+        recipe=about["recipe"],
+        stamp=provenance.Stamp.from_dict(about["stamp"]),
+    )
+
+
+def save_arrays(arrays: Mapping[str, npt.NDArray[Any]], file: Path) -> None:
+    """Write named arrays to one safetensors file."""
+    from safetensors.numpy import save as dump
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _replace(file, dump({key: np.ascontiguousarray(value) for key, value in arrays.items()}))
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], Arrays]:
+    """Description and arrays of a model, checked against each other."""
+    from safetensors.numpy import load as parse
+
+    if not (folder / _JSON).exists():
+        raise FileNotFoundError(f"no model at {folder}: {_JSON} is missing. Train one with `glacierscale train`.")
+    try:
+        about = json.loads((folder / _JSON).read_text())
+    except ValueError as error:
+        raise ValueError(f"{folder / _JSON} is no JSON ({error}); train the model again.") from error
+    if about.get("format") != FORMAT:
+        raise ValueError(f"{folder} holds a model of format {about.get('format')}, expected {FORMAT}; train again.")
+    weights = (folder / _TENSORS).read_bytes()
+    if provenance.digest(weights) != about["weights_sha256"]:
+        raise ValueError(f"{folder / _TENSORS} does not have the checksum that {_JSON} states; train again.")
+    return about, parse(weights)
+
+
+def _below(arrays: Mapping[str, Any], prefix: str) -> Arrays:
+    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+
+
+def _plan_arrays(prefix: str, plan: FoldPlan, rows: int) -> Arrays:
+    """Training and test rows of every fold as packed masks, (fold, row / 8) uint8, and how many rows there are."""
+    masks = {"train": mask([f.train for f in plan.folds], rows), "test": mask([f.test for f in plan.folds], rows)}
+    packed: Arrays = {f"{prefix}.{name}": np.packbits(value, axis=1) for name, value in masks.items()}
+    return {**packed, f"{prefix}.rows": np.array([rows], np.int64)}
+
+
+def _plan_words(plan: FoldPlan) -> list[list[Any]]:
+    return [[fold.scheme, fold.name, list(fold.glaciers), [int(y) for y in fold.years]] for fold in plan.folds]
+
+
+def _plan(words: list[list[Any]], arrays: Arrays, prefix: str) -> FoldPlan:
+    rows = int(arrays[f"{prefix}.rows"][0])
+    train, test = (np.unpackbits(arrays[f"{prefix}.{name}"], axis=1, count=rows) for name in ("train", "test"))
+    return FoldPlan(
+        folds=tuple(
+            Fold(
+                scheme=scheme,
+                name=name,
+                train=np.flatnonzero(train[number]),
+                test=np.flatnonzero(test[number]),
+                glaciers=tuple(glaciers),
+                years=tuple(years),
+            )
+            for number, (scheme, name, glaciers, years) in enumerate(words)
+        )
+    )
+
+
+def _replace(path: Path, data: bytes) -> None:
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_bytes(data)
+    fresh.replace(path)

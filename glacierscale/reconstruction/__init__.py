@@ -1,0 +1,172 @@
+"""Stage 4, reconstruct: model + features -> surface mass balance of every glacier and year, streamed by blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from glacierscale import compute, provenance, schema
+from glacierscale.models.bundle import SMBModel, spread
+from glacierscale.reconstruction.options import ReconstructOptions
+from glacierscale.store import Block, Store
+
+__all__ = ["ReconstructOptions", "reconstruct"]
+
+Floats = npt.NDArray[np.floating]
+
+
+def reconstruct(
+    model: SMBModel | str | Path,
+    features: str | Path | Store,
+    *,
+    to: str | Path,
+    patches: str | Path | None = None,
+    options: ReconstructOptions = ReconstructOptions(),
+) -> Store:
+    """Predict every glacier in every year by the members that were trained on all rows.
+
+    Parameters
+    ----------
+    model : SMBModel, str or Path
+        A model or its folder.
+    features : str, Path or Store
+        Features of the glaciers to predict, observed or not.
+    to : str or Path
+        Folder or URL of the reconstruction. Maps go beside it, one store ``smb_map_*.zarr`` for each size of patch.
+    patches : str or Path
+        Folder that `rasterize` filled, for models with a raster network; None looks beside the features.
+    options : ReconstructOptions
+        How.
+
+    Returns
+    -------
+    Store
+        The reconstruction: ``smb``, ``smb_std`` and ``smb_member`` in kg m-2 per hydrological year. Blocks that exist
+        are kept.
+    """
+    place = "model" if isinstance(model, SMBModel) else provenance.relative(model, to)
+    model = model if isinstance(model, SMBModel) else SMBModel.load(model)
+    near, far = (options.net or best for best in (model.best_observed, model.best_unobserved))
+    source = Store.at(features, schema.FEATURES)
+    rasters = {net for net in (near, far) if net in model.rasters}
+    drawn = next((net for net in (options.net, "hybrid", "cnn") if net in model.rasters), "")
+    needed = rasters or options.seasonal or (drawn and options.maps)
+    folder = patches or Path(source.url).parent
+    stores = Store.all_in(folder, "patches_*.zarr", schema.PATCHES) if needed else ()
+    if options.seasonal and not drawn:
+        raise ValueError(f"seasonal asks for a raster network; the model has {sorted(model.nets)}. Train a hybrid.")
+    stamp = provenance.Stamp(
+        verb="reconstruct",
+        options=provenance.options_dict(options),
+        inputs={"model": provenance.Input(url=place, fingerprint=model.stamp.fingerprint)}
+        | {
+            name: provenance.Input(url=provenance.relative(found.url, to), fingerprint=found.fingerprint())
+            for name, found in {"features": source, **{Path(found.url).stem: found for found in stores}}.items()
+        },
+    )
+    store = Store(str(to), schema.RECONSTRUCTION)
+    if drawn and options.maps:
+        from glacierscale.reconstruction import maps
+
+        for found in stores:
+            beside = Path(str(to)).parent / Path(found.url).name.replace("patches", "smb_map")
+            maps.write(model, place, source, found, to=beside, net=drawn, seasonal=options.seasonal)
+    if not store.is_complete(stamp):
+        _write(store, stamp, model, source, [found.open() for found in stores], options, drawn)
+    return store
+
+
+def _write(
+    store: Store,
+    stamp: provenance.Stamp,
+    model: SMBModel,
+    source: Store,
+    patches: Sequence[xr.Dataset],
+    options: ReconstructOptions,
+    drawn: str,
+) -> None:
+    """Declare the reconstruction and write what is missing."""
+    dataset = source.open()
+    model.refuse_other_recipe(dataset)
+    near, far = (options.net or best for best in (model.best_observed, model.best_unobserved))
+    attributes = {name: dataset.attrs[name] for name in ("region", "hemisphere")}
+    attributes["net"] = near if near == far else f"{near} for observed glaciers, {far} for the others"
+    static = xr.Dataset({"hydro_year": ("hydro_year", dataset.hydro_year.values)}, attrs=attributes)
+    members = max(model.members_of(net) for net in (near, far))
+    store.declare(
+        static,
+        stamp,
+        sizes={"glacier": dataset.sizes["glacier"], "member": members},
+        chunks={"glacier": source.blocks()[0].stop},
+        without=() if options.seasonal else ("smb_winter",),
+    )
+
+    def work(block: Block) -> None:
+        whole = _Block(model, dataset, patches, block.slice)
+        arrays = whole.arrays(near, far, members)
+        if options.seasonal:
+            arrays["smb_winter"] = whole.raster(drawn, "winter").mean(axis=0)
+        store.write(block, arrays)
+
+    compute.map_blocks(work, store.missing(), label="reconstruct, blocks")
+
+
+class _Block:
+    """A run of glaciers, predicted by any net of a model."""
+
+    def __init__(self, model: SMBModel, features: xr.Dataset, patches: Sequence[xr.Dataset], glaciers: slice) -> None:
+        self.model, self.whole, self.patches, self.slice = model, features, patches, glaciers
+        self.features = features.isel(glacier=glaciers).load()
+        self.reason = schema.text(self.features.set_aside.values).astype(object)
+
+    def arrays(self, near: str, far: str, members: int) -> dict[str, npt.NDArray[Any]]:
+        """Every stored variable, observed glaciers by the one net and the others by the other."""
+        observed = np.isin(schema.text(self.features.unit_id.values), self.model.unit_id)
+        found = _repeated(self.annual(near), members)
+        if far != near and not observed.all():
+            found = np.where(observed[:, None], found, _repeated(self.annual(far), members))
+        residual = np.where(observed, self.model.residual_of(near), self.model.unseen_std[far])
+        found = np.where((self.reason == "")[:, None], found, np.nan)
+        mean = found.mean(axis=0)
+        return {name: self.features[name].values for name in schema.IDENTITY} | {
+            "set_aside": schema.text(self.reason),
+            "smb": mean,
+            "smb_std": np.where(np.isfinite(mean), np.hypot(spread(found), residual[:, None]), np.nan),
+            "smb_member": found,
+        }
+
+    def annual(self, net: str) -> Floats:
+        """Balance by every member of a net: (member, glacier, hydro_year) kg m-2."""
+        return self.raster(net, "annual") if net in self.model.rasters else self.model.reconstruct(self.features, net)
+
+    def raster(self, net: str, season: str) -> Floats:
+        """The same by a raster network: means over the cells of each patch, NaN for glaciers without one."""
+        from glacierscale.models import mapping
+
+        own = self.model.rasters[net]
+        count, years = self.features.sizes["glacier"], self.features.sizes["hydro_year"]
+        out = np.full((own.members, count, years), np.nan)
+        for patches in self.patches:
+            row = patches.feature_row.values
+            mine = np.flatnonzero((row >= self.slice.start) & (row < self.slice.start + count))
+            if not len(mine):
+                continue
+            part = patches.isel(glacier=mine).load()
+            at = part.feature_row.values - self.slice.start
+            reason = schema.text(part.set_aside.values)
+            self.reason[at] = np.where(self.reason[at] == "", reason, self.reason[at])
+            part = part.assign(set_aside=("glacier", schema.text(self.reason[at])))
+            found = mapping.glaciers(own, part, self.whole)
+            if found is not None:
+                out[:, found.surface.feature_row - self.slice.start] = found.mean(getattr(found, season))
+        return out
+
+
+def _repeated(found: Floats, members: int) -> Floats:
+    """The members over again until there are enough: nets may have different numbers of them."""
+    return found[np.arange(members) % len(found)]
