@@ -26,8 +26,9 @@ def degree_days(temp_degc: torch.Tensor, sigma_k: torch.Tensor | float) -> torch
     """
     scaled = temp_degc / sigma_k
     density = torch.exp(-0.5 * scaled * scaled) / math.sqrt(2 * math.pi)
-    below = 0.5 + 0.5 * torch.erf(scaled * math.sqrt(0.5))
-    return (density + scaled * below) * (sigma_k * DAYS_PER_MONTH)
+    below = 0.5 * torch.erfc(-scaled * math.sqrt(0.5))
+    # In very cold months the two terms cancel, and rounding must not make snow of melt.
+    return (density + scaled * below).clamp_min(0) * (sigma_k * DAYS_PER_MONTH)
 
 
 def solid_fraction(temp_degc: torch.Tensor) -> torch.Tensor:

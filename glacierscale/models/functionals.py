@@ -243,7 +243,7 @@ def _weights_in_time(row: Any, years: Ints, hemisphere: str) -> tuple[Ints, Floa
         season = "annual" if kind == "band" else kind
         weight = operators.season_weights(season, int(row.obs_year), first, last)
     else:
-        start, end = np.datetime64(row.obs_start), np.datetime64(row.obs_end)
+        start, end = row.obs_start.to_datetime64(), row.obs_end.to_datetime64()
         function = operators.many_year_weights if kind == "geodetic" else operators.month_weights
         weight = function(start, end, first, last, hemisphere)
     when = np.flatnonzero(weight.any(axis=-1))

@@ -12,8 +12,7 @@ import xarray as xr
 
 from glacierscale.models import networks
 from glacierscale.models.form import GLOBAL
-from glacierscale.models.raster import RasterNet, cells_of, weather_of
-from glacierscale.models.scene import known_years
+from glacierscale.models.raster import RasterNet, cells_of, known_years, weather_of
 from glacierscale.models.surface import Surface, surface_of
 from glacierscale.region import WINTER_MONTHS
 

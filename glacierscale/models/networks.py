@@ -66,6 +66,10 @@ class Weather:
         """The same on a device."""
         return Weather(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
 
+    def filled(self) -> Weather:
+        """The same with zeros where it is unknown, so that one glacier's gaps spoil no other's sums."""
+        return Weather(**{f.name: getattr(self, f.name).nan_to_num() for f in fields(self)})
+
     def take(self, outlines: Any, years: Any) -> Weather:
         """Some of the outlines and years, by slices or ascending numbers."""
         temp, precip = self.temp[outlines][:, years], self.precip[outlines][:, years]

@@ -19,7 +19,7 @@ from glacierscale.models.surface import Surface
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
 
-ELEMENTS_AT_ONCE = 2_000_000
+ELEMENTS_AT_ONCE = 1_000_000
 """Network x cell x year x month values worked on together: what the caches of a core hold."""
 
 
@@ -46,6 +46,28 @@ def weather_of(features: xr.Dataset, rows: Ints) -> Weather:
         for name in ("temp", "precip", "lapse_rate", "ref_height")
     )
     return Weather(temp=temp, precip=precip, lapse=lapse, height=height)
+
+
+def known_years(weather: Weather) -> torch.Tensor:
+    """Years of which every month is known: (outline, year) bool."""
+    return torch.isfinite(weather.temp).all(-1) & torch.isfinite(weather.precip).all(-1)
+
+
+def with_climate(seen: Functionals, surface: Surface, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Observations whose glaciers have climate in all years that they touch: (observation,).
+
+    Parameters
+    ----------
+    seen : Functionals
+    surface : Surface
+    known : (outline, year)
+        From `known_years`.
+    """
+    of_unit = {unit: known[surface.unit_id == unit].all(axis=0) for unit in np.unique(surface.unit_id)}
+    whole = np.ones(len(seen), bool)
+    told = [of_unit[seen.unit_id[n]][year] for n, year in zip(seen.time_observation, seen.time_year, strict=True)]
+    np.logical_and.at(whole, seen.time_observation, np.array(told, bool))
+    return whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +125,11 @@ def predict(
         Ascending numbers.
     surface : Surface
     weather : Weather
-        Of the surface's outlines, all years of the features.
+        Of the surface's outlines, all years of the features. Observations that need unknown months are NaN.
     """
     count = len(own["noise"])
     out = np.zeros((count, len(which)), np.float32)
+    whole, weather = with_climate(functionals, surface, known_years(weather).numpy()), weather.filled()
     column = np.zeros(len(functionals), np.int64)
     column[which] = np.arange(len(which))
     for outlines, years, some in pieces(functionals, which, surface, cell_years=20_000):
@@ -119,6 +142,7 @@ def predict(
                 some_own = {name: value[start : start + step] for name, value in own.items()}
                 monthly = networks.balances(some_own, form, own_cells, local).monthly
                 out[start : start + step, column[some]] = likelihood.observe(monthly, wanted).numpy()
+    out[:, ~whole[which]] = np.nan
     return out
 
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 import xarray as xr
 
 from glacierscale.models.functionals import Functionals, functionals_of, table_of
 from glacierscale.models.networks import Weather
 from glacierscale.models.physics import BIASES_K
-from glacierscale.models.raster import weather_of
+from glacierscale.models.raster import known_years, weather_of, with_climate
 from glacierscale.models.rows import Design, Rows
 from glacierscale.models.surface import Surface, surface_of
 from glacierscale.schema import text
@@ -89,12 +88,7 @@ def scene_of(
     surface = Surface.concatenate(parts)
     weather = weather_of(features, surface.feature_row)
     complete = known_years(weather).numpy()
-    weather = Weather(
-        temp=weather.temp.nan_to_num(),
-        precip=weather.precip.nan_to_num(),
-        lapse=weather.lapse.nan_to_num(),
-        height=weather.height,
-    )
+    weather = weather.filled()
     found = functionals_of(table, surface, features.hydro_year.values, features.attrs["hemisphere"])
     found = _with_climate(found, surface, complete)
     if not len(found):
@@ -122,17 +116,9 @@ def rows_of_observations(seen: Functionals) -> Rows:
     )
 
 
-def known_years(weather: Weather) -> torch.Tensor:
-    """Years of which every month is known: (outline, year) bool."""
-    return torch.isfinite(weather.temp).all(-1) & torch.isfinite(weather.precip).all(-1)
-
-
 def _with_climate(found: Functionals, surface: Surface, complete: npt.NDArray[np.bool_]) -> Functionals:
     """The observations whose glaciers have climate in all years that they touch."""
-    known = {unit: complete[surface.unit_id == unit].all(axis=0) for unit in np.unique(surface.unit_id)}
-    seen = np.ones(len(found), bool)
-    for part, number in enumerate(found.time_observation):
-        seen[number] &= known[found.unit_id[number]][found.time_year[part]]
+    seen = with_climate(found, surface, complete)
     if seen.all():
         return found
     blind = np.flatnonzero(~seen)

@@ -124,7 +124,7 @@ def surface_of(patches: xr.Dataset, reference_elevation_m: float, kernel: int) -
     raster = {name: patches.rasters.values[:, number] for number, name in enumerate(names)}
     radiation = patches.radiation.values
     fraction = raster["ice_fraction"]
-    glacier, row, column = np.nonzero(fraction > 0)
+    glacier, row, column = np.nonzero(~(fraction <= 0))  # NaN too, to be refused
     _refuse_nan(text(patches.glacier_id.values), glacier, row, column, raster | {"radiation": radiation.mean(axis=1)})
 
     area = (fraction * (patches.resolution.values**2)[:, None, None])[glacier, row, column]

@@ -11,6 +11,8 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
+from glacierscale import compute
 from glacierscale.models import constraints, likelihood, networks
 from glacierscale.models.form import Form, Tensors, draw
 from glacierscale.models.functionals import Functionals
@@ -75,7 +78,7 @@ class Step:
     weather: Weather
     wanted: Targets
     share: float
-    """Share of an epoch's observations that this step holds"""
+    """One over how many steps an epoch has: all count the same observations once"""
     name: str
     """What it holds, in words"""
 
@@ -99,6 +102,11 @@ class Feed(IterableDataset[Step]):
     def __init__(self, lesson: Lesson, cell_years: int, seed: int) -> None:
         self.lesson, self.cell_years, self.seed = lesson, cell_years, seed
         self.trained = np.flatnonzero(lesson.weight.any(axis=0))
+        if not len(self.trained):
+            raise ValueError(
+                f"none of the {lesson.weight.shape[1]} observations trains any of the {len(lesson.weight)} networks; "
+                "check the targets and what is held out."
+            )
 
     def __iter__(self) -> Iterator[Step]:
         rng = np.random.default_rng(self.seed)
@@ -111,7 +119,7 @@ class Feed(IterableDataset[Step]):
                     cells=of_piece,
                     weather=lesson.weather.take(outlines, years),
                     wanted=likelihood.targets(lesson.functionals, some, cells, years, lesson.form.kinds),
-                    share=len(some) / len(self.trained),
+                    share=1 / len(cut),
                     name=_named(lesson.functionals, some),
                 )
 
@@ -142,7 +150,8 @@ def fit(
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # what hardware there is, and advertisements
     task = RasterTask(lesson, fitting, on_step)
-    with warnings.catch_warnings():
+    # Filters and the number of threads are the process's.
+    with warnings.catch_warnings(), threads_of_torch(), ThreadPoolExecutor(compute.cores()) as task.threads:
         # Steps are made of arrays that are there already: workers would copy them. A GPU is used when told "auto".
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
@@ -164,10 +173,22 @@ def fit(
     return {name: value.numpy() for name, value in state.items()}
 
 
+@contextmanager
+def threads_of_torch(count: int = 1) -> Iterator[None]:
+    """Let torch split single operations over so many threads meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class RasterTask(pl.LightningModule):
     """All networks as one module, stepped by hand: gradients of a few networks at a time."""
 
     weight: torch.Tensor
+    threads: Executor
 
     def __init__(self, lesson: Lesson, fitting: Fitting, on_step: Callable[[], object] = lambda: None) -> None:
         super().__init__()
@@ -192,20 +213,15 @@ class RasterTask(pl.LightningModule):
     def training_step(self, batch: Step, number: int) -> None:
         """One step of every network, a few networks at a time."""
         optimizer: Any = self.optimizers()
-        optimizer.zero_grad()
+        for value in self.networks:
+            value.grad = torch.zeros_like(value)
         count = len(self.weight)
         elements = len(batch.cells.elevation) * batch.weather.temp.shape[1] * 12
         together = count if self.device.type != "cpu" else max(1, ELEMENTS_AT_ONCE // max(elements, 1))
-        finite = True
-        for start in range(0, count, together):
-            which = slice(start, min(start + together, count))
-            loss = self.loss(batch, which)
-            finite = finite and bool(torch.isfinite(loss).all())
-            self.manual_backward(loss.sum())
+        some = [slice(start, min(start + together, count)) for start in range(0, count, together)]
+        finite = all(list(self.side_by_side(lambda which: self.descend(which, self.loss, batch, which), some)))
         if self.fitting.constraint_weight and number % _CONSTRAINED_STEPS == 0:
-            loss = self.constraint_loss(batch, number)
-            finite = finite and bool(torch.isfinite(loss).all())
-            self.manual_backward(loss.sum())
+            finite = self.descend(slice(None), self.constraint_loss, batch, number) and finite
         if not finite:
             self.fault = (
                 f"the loss is not finite after {self.global_step} steps, at {batch.name}; the last good parameters are "
@@ -219,9 +235,24 @@ class RasterTask(pl.LightningModule):
         schedule.step()
         self.on_step()
 
-    def loss(self, batch: Step, which: slice) -> torch.Tensor:
+    def side_by_side(self, work: Callable[[slice], bool], some: list[slice]) -> Iterator[bool]:
+        """Go through networks: on a CPU one thread for each core, which beats several threads inside small products."""
+        return self.threads.map(work, some) if self.device.type == "cpu" else map(work, some)
+
+    def descend(self, which: slice, loss_of: Callable[..., torch.Tensor], *given: Any) -> bool:
+        """Add the gradient of a loss of some networks to theirs; whether the loss is finite."""
+        own = {name: value.detach()[which].requires_grad_() for name, value in self.own.items()}
+        loss = loss_of(own, *given)
+        torch.autograd.backward(loss.sum())
+        for name, value in self.own.items():
+            gradient = own[name].grad
+            if gradient is not None:  # the noise has no part in the constraints
+                assert value.grad is not None
+                value.grad[which] += gradient
+        return bool(torch.isfinite(loss).all())
+
+    def loss(self, own: Tensors, batch: Step, which: slice) -> torch.Tensor:
         """Negative log posterior of some networks over all observations, as this step tells it: (network,)."""
-        own = {name: value[which] for name, value in self.own.items()}
         weight = self.weight[which]
         found = networks.balances(own, self.form, batch.cells, batch.weather)
         predicted = likelihood.observe(found.monthly, batch.wanted)
@@ -229,13 +260,13 @@ class RasterTask(pl.LightningModule):
         whole = surprise / batch.share + likelihood.prior(own, self.form, found)
         return whole / weight.sum(1).clamp_min(1.0)
 
-    def constraint_loss(self, batch: Step, number: int) -> torch.Tensor:
+    def constraint_loss(self, own: Tensors, batch: Step, number: int) -> torch.Tensor:
         """What networks do that glaciers cannot, on a few cells and years of a step: (network,)."""
         generator = torch.Generator().manual_seed(self.fitting.seed + number)
         cells = torch.randperm(len(batch.cells.elevation), generator=generator)[:_CONSTRAINED_CELLS]
         years = torch.randperm(batch.weather.temp.shape[1], generator=generator)[:_CONSTRAINED_YEARS]
         weather = batch.weather.take(slice(None), years.to(self.device))
-        found = networks.answer(self.own, self.form, batch.cells.take(cells.to(self.device)), weather)
+        found = networks.answer(own, self.form, batch.cells.take(cells.to(self.device)), weather)
         excess = constraints.penalties(found)
         total = sum(excess[name] / unit for name, unit in _EXCESS_UNITS.items())
         return (

@@ -26,6 +26,7 @@ from glacierscale.training.nets import inner_groups
 from glacierscale.training.options import TrainOptions
 
 Floats = npt.NDArray[np.floating]
+_STRETCHES = 10
 PLAIN = "temperature_index"
 """Name of the net with slack 0: the plain temperature-index model, fitted to the same observations."""
 
@@ -142,9 +143,10 @@ def drawn_weights(seen: Functionals, plan: FoldPlan, options: TrainOptions, memb
     """How much each observation counts for each member: (fold, member, observation).
 
     Every member leaves out a share of the years (of the glaciers where the fold holds out glaciers and trains on
-    enough), all kinds of observation at once.
+    enough; of the ground where there is one period only), all kinds of observation at once.
     """
-    group = inner_groups(plan, seen.unit_id, seen.last_year)
+    one_period = len(np.unique(seen.last_year)) == 1
+    group = inner_groups(plan, seen.unit_id, neighbours(seen) if one_period else seen.last_year)
     weight = np.zeros((len(plan.folds), members, len(seen)), np.float32)
     for number, fold in enumerate(plan.folds):
         rng = np.random.default_rng([options.seed, number])
@@ -158,6 +160,15 @@ def drawn_weights(seen: Functionals, plan: FoldPlan, options: TrainOptions, memb
             kept = fold.train[~np.isin(own, out)]
             weight[number, member, kept] = seen.counts[kept]
     return weight
+
+
+def neighbours(seen: Functionals) -> npt.NDArray[np.integer]:
+    """Stretch of ground of each observation, along the axis on which they spread most: (observation,) 0 to 9."""
+    metres = np.stack([seen.lon * np.cos(np.radians(seen.lat.mean())), seen.lat], axis=-1)
+    metres -= metres.mean(axis=0)
+    along = metres @ np.linalg.svd(metres, full_matrices=False)[2][0]
+    rank: npt.NDArray[np.integer] = np.argsort(np.argsort(along, kind="stable"))
+    return rank * _STRETCHES // len(rank)
 
 
 def with_unseen_glaciers(

@@ -1,11 +1,8 @@
-"""The saved model: predictions, round trip, damage."""
+"""The model in memory: what it predicts, for whom, and who held what out."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import shutil
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,50 +10,8 @@ import numpy as np
 import pytest
 
 from glacierscale.models import bundle
-from glacierscale.models.bundle import SMBModel
 from glacierscale.models.physics import BIASES_K
-
-
-def test_a_saved_model_predicts_what_it_predicted_before(model: Any, rows: Any, tmp_path: Path) -> None:
-    model.save(tmp_path / "m")
-    again = SMBModel.load(tmp_path / "m")
-    for net in model.nets:
-        for fold in range(len(model.plan.folds)):
-            np.testing.assert_array_equal(again.predict(rows.design, net, fold), model.predict(rows.design, net, fold))
-    for name in ("predictors", "residual_std", "unseen_std", "best_observed", "best_unobserved", "stamp"):
-        assert json.dumps(getattr(again, name), default=str) == json.dumps(getattr(model, name), default=str)
-    for one, other in zip(again.plan.folds, model.plan.folds, strict=True):
-        assert (one.scheme, one.name) == (other.scheme, other.name)
-        np.testing.assert_array_equal(one.train, other.train)
-        np.testing.assert_array_equal(one.test, other.test)
-
-
-def test_saving_twice_gives_the_same_bytes_and_no_pickle(model: Any, tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        model.save(tmp_path / name)
-    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["model.json", "weights.safetensors"]
-    for name in ("model.json", "weights.safetensors"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-
-
-def test_damaged_weights_are_refused(model_folder: Path, tmp_path: Path) -> None:
-    shutil.copytree(model_folder, tmp_path / "m")
-    weights = tmp_path / "m" / "weights.safetensors"
-    data = bytearray(weights.read_bytes())
-    data[len(data) // 2] ^= 1
-    weights.write_bytes(data)
-    with pytest.raises(ValueError, match=r"does not have the checksum that model.json states; train again"):
-        SMBModel.load(tmp_path / "m")
-
-
-def test_another_format_and_no_model_are_refused(model_folder: Path, tmp_path: Path) -> None:
-    shutil.copytree(model_folder, tmp_path / "m")
-    about = json.loads((tmp_path / "m" / "model.json").read_text())
-    (tmp_path / "m" / "model.json").write_text(json.dumps(about | {"format": 99}))
-    with pytest.raises(ValueError, match="holds a model of format 99, expected 1; train again"):
-        SMBModel.load(tmp_path / "m")
-    with pytest.raises(FileNotFoundError, match=r"no model at .*nothing: model.json is missing"):
-        SMBModel.load(tmp_path / "nothing")
+from glacierscale.models.rows import design_of
 
 
 def test_an_unknown_net_is_refused(model: Any, rows: Any, features: Any) -> None:
@@ -105,25 +60,16 @@ def test_the_true_process_is_recovered_within_the_noise(model: Any, rows: Any, r
         assert rmse < 0.25 * rows.observed.std()
 
 
-def test_glaciers_that_were_never_observed_have_their_own_net_and_uncertainty(model: Any, features: Any) -> None:
+def test_balances_of_glaciers_and_years_are_those_of_their_rows_one_by_one(model: Any, features: Any) -> None:
     dataset = features.open().load()
-    widened = dataclasses.replace(
-        model, unseen_std=dict.fromkeys(model.nets, 999.0), best_observed="mlp", best_unobserved="lasso"
-    )
-    dataset["unit_id"] = ("glacier", np.array(["new", *dataset.unit_id.values[1:]]), dataset.unit_id.attrs)
-    members, residual = widened.reconstruct(dataset)
-    assert members.shape == (3, 6, 12)
-    assert residual[0] == 999.0
-    assert (residual[1:] == model.residual_std["mlp"][0]).all()
-    for net, glacier in (("lasso", 0), ("mlp", 1)):
-        np.testing.assert_array_equal(members[:, glacier], widened.reconstruct(dataset, net)[0][:, glacier])
-
-
-def test_a_glacier_alone_is_reconstructed_as_among_others(model: Any, features: Any) -> None:
-    dataset = features.open().load()
-    whole, _ = model.reconstruct(dataset)
-    alone, _ = model.reconstruct(dataset.isel(glacier=[3]))
-    np.testing.assert_allclose(alone[:, 0], whole[:, 3], rtol=1e-5, atol=0.01)
+    for net in model.nets:
+        found = model.reconstruct(dataset, net)
+        assert found.shape == (model.members_of(net), 6, 12) == (3, 6, 12)
+        alone = model.reconstruct(dataset.isel(glacier=[3]), net)
+        np.testing.assert_allclose(alone[:, 0], found[:, 3], rtol=1e-5, atol=0.01)
+        rows = np.array([3 * 12 + 7])  # rows run over years inside glaciers
+        own = model.predict(design_of(dataset, model.predictors).take(rows), net)
+        np.testing.assert_allclose(found[:, 3, 7], own[:, 0], rtol=1e-5, atol=0.01)
 
 
 def test_fold_weights_are_zero_outside_the_training_rows(model: Any) -> None:
