@@ -351,7 +351,8 @@ def test_observations_pull_alike_in_small_and_in_large_steps() -> None:
     for step in steps:
         value = step.wanted.value.clone().requires_grad_()
         wanted = dataclasses.replace(step.wanted, value=value)
-        task.loss(dataclasses.replace(step, wanted=wanted), slice(0, 1)).sum().backward()
+        own = {name: parameter[:1] for name, parameter in task.own.items()}
+        task.loss(own, dataclasses.replace(step, wanted=wanted), slice(0, 1)).sum().backward()
         with torch.no_grad():
             monthly = networks.balances(task.own, lesson.form, step.cells, step.weather).monthly
             away = value - likelihood.observe(monthly, step.wanted)[0]
