@@ -38,7 +38,8 @@ def checked_rows(model: SMBModel, features: xr.Dataset, scene: Scene | None = No
             "evaluate with the features it was trained on."
         )
     for fold in model.plan.folds:
-        folds.check_no_leak(fold, rows.unit_id, rows.hydro_year)
+        if model.row_kind == "annual":
+            folds.check_no_leak(fold, rows.unit_id, rows.hydro_year)
     refuse_leaking_scaler(model, rows)
     if scene is not None:
         seen = scene.functionals

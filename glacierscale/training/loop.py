@@ -106,7 +106,7 @@ def fit(
     keep: Path | None = None,
 ) -> SMBModel:
     """Train on observed rows, and on a scene of ice cells; `train` without the stores."""
-    plan = _plan(rows, row_kind, options)
+    plan = _plan(rows, row_kind, options, scene)
     weight = 1 / rows.sigma**2
     weight = weight / weight.mean()
     weights = fold_weights(plan, weight)
@@ -156,9 +156,10 @@ def fit(
     return _judged(model, rows, held)
 
 
-def _plan(rows: Rows, row_kind: str, options: TrainOptions) -> FoldPlan:
+def _plan(rows: Rows, row_kind: str, options: TrainOptions, scene: Scene | None) -> FoldPlan:
+    """Folds over the rows; those of observations mind that a period may touch several hydrological years."""
     points = row_kind != "annual"
-    return folds.plan(
+    plan = folds.plan(
         rows.unit_id,
         rows.hydro_year,
         rows.lon,
@@ -170,6 +171,14 @@ def _plan(rows: Rows, row_kind: str, options: TrainOptions) -> FoldPlan:
         point_lon=rows.lon if points else None,
         point_lat=rows.lat if points else None,
     )
+    return plan if scene is None or not points or plan.of("halves") else _extended(plan, scene, options)
+
+
+def _extended(plan: FoldPlan, scene: Scene, options: TrainOptions) -> FoldPlan:
+    """The plan over all observations of a scene."""
+    seen = scene.functionals
+    period = seen.first_year, seen.last_year
+    return folds.extend(plan, seen.unit_id, *period, seen.lon, seen.lat, buffer_km=options.buffer_km)
 
 
 def _scene(features: xr.Dataset, patches: Sequence[xr.Dataset], options: TrainOptions) -> Scene:
@@ -192,10 +201,7 @@ def _with_rasters(
     from glacierscale.training import rasters
 
     seen = scene.functionals
-    period = seen.first_year, seen.last_year
-    plan = model.plan
-    if model.row_kind == "annual":
-        plan = folds.extend(plan, seen.unit_id, *period, seen.lon, seen.lat, buffer_km=options.buffer_km)
+    plan = _extended(model.plan, scene, options) if model.row_kind == "annual" else model.plan
     form = rasters.form_of(scene, model.recipe, options)
     fitted: dict[str, Fitted] = {}
     for name in [net for net in options.nets if net in RASTER]:
@@ -245,9 +251,9 @@ def _judged(model: SMBModel, rows: Rows, held: Mapping[tuple[str, str], HeldOut]
 
     strict = next((scheme for scheme in ("lsygo", "spatial_blocks", "logo") if scheme in schemes), None)
     unseen = {}
-    for net in names:
+    for net in dict.fromkeys([*names, *model.rasters]):  # the yardstick can reconstruct too
         unseen[net] = model.residual_of(net)
-        if strict:
+        if strict and (net, strict) in held:
             excess = np.mean(square[net, strict] - held[net, strict].spread ** 2)
             unseen[net] = float(np.sqrt(max(excess, unseen[net] ** 2)))
     return replace(

@@ -195,7 +195,10 @@ def with_unseen_glaciers(
 
 
 def residual_std(seen: Functionals, plan: FoldPlan, form: Form, predicted: Floats, weight: Floats) -> Floats:
-    """Spread of what members leave in observations that they did not learn from: (fold, kind) kg m-2."""
+    """Spread of what members leave in observations that they did not learn from: (fold, kind) kg m-2.
+
+    A kind that tells nothing in a fold, as where its one glacier is held out, has the spread over all kinds.
+    """
     result = np.zeros((len(plan.folds), len(form.kinds)))
     for number, fold in enumerate(plan.folds):
         aside = (weight[number] == 0)[:, fold.train]
@@ -206,5 +209,5 @@ def residual_std(seen: Functionals, plan: FoldPlan, form: Form, predicted: Float
         left = mean - seen.value[fold.train]
         for k, kind in enumerate(form.kinds):
             chosen = told & (seen.kind[fold.train] == kind)
-            result[number, k] = np.sqrt(np.mean(left[chosen] ** 2)) if chosen.any() else np.nan
+            result[number, k] = np.sqrt(np.mean(left[chosen if chosen.any() else told] ** 2))
     return result
