@@ -251,6 +251,51 @@ def rows(features: Any, model: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
+def patches(cube: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the region's patches, coarse ones of two sizes."""
+    from glacierscale.features.options import RasterizeOptions
+    from glacierscale.features.rasters import rasterize
+
+    folder = tmp_path_factory.mktemp("patches")
+    rasterize(cube, to=folder, options=RasterizeOptions(resolution_m=200.0, buckets=(16, 32), azimuths=4))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def raster_model_folder(features: Any, patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Lasso and a hybrid of few members and steps on disk."""
+    from glacierscale.training.loop import train
+    from glacierscale.training.options import TrainOptions
+
+    folder = tmp_path_factory.mktemp("raster_model") / "model"
+    options = TrainOptions(
+        nets=("lasso", "hybrid"), hold_out=("logo", "year_blocks"), members=2, block_years=4, kernel=1, steps=8
+    )
+    train(features, to=folder, patches=patches, options=options)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def raster_model(raster_model_folder: Path) -> Any:
+    """The trained model."""
+    from glacierscale.models.bundle import SMBModel
+
+    return SMBModel.load(raster_model_folder)
+
+
+@pytest.fixture(scope="session")
+def scene(features: Any, patches: Path, raster_model: Any) -> Any:
+    """The ice cells, climate and observations that the hybrid was trained on."""
+    from glacierscale import schema
+    from glacierscale.models.scene import scene_of
+    from glacierscale.store import Store
+
+    form = raster_model.rasters["hybrid"].form
+    stores = [found.open() for found in Store.all_in(patches, "patches_*.zarr", schema.PATCHES)]
+    return scene_of(features.open(), stores, form.targets, form.kernel, form.reference_elevation)
+
+
+@pytest.fixture(scope="session")
 def small_range() -> Any:
     """A synthetic range of twelve glaciers, half of them observed, over thirteen years."""
     from glacierscale.synthetic import SyntheticOptions

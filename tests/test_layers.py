@@ -15,7 +15,15 @@ LIGHT = ("torch", "pytorch_lightning", "ray", "xarray", "zarr", "pandas", "geopa
 
 GROUPS = {
     "vocabulary": ("units", "region", "schema", "provenance"),
-    "options": ("cube.options", "features.options", "training.options", "reporting.options", "synthetic.options", "evaluation.options", "reconstruction.options"),
+    "options": (
+        "cube.options",
+        "features.options",
+        "training.options",
+        "reporting.options",
+        "synthetic.options",
+        "evaluation.options",
+        "reconstruction.options",
+    ),
     "edges": ("catalog", "store", "compute"),
     "science": (
         "sources",

@@ -231,6 +231,61 @@ def test_repair_refuses_inputs_that_have_changed(again: Path, capsys: pytest.Cap
     assert re.search(r"smb\.zarr was made otherwise:\n  inputs\.model", capsys.readouterr().err)
 
 
+# Networks of ice cells
+
+
+@pytest.fixture(scope="module")
+def raster_run(small_raw: Path, small_run_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small range with a hybrid of one member and few steps, coarse patches of two sizes."""
+    folder = tmp_path_factory.mktemp("raster_run")
+    shutil.copy(small_run_file.parent / "demo.yaml", folder)
+    lines = [line for line in small_run_file.read_text().splitlines() if not line.startswith("train:")]
+    lines.append("rasterize: {resolution_m: 200.0, buckets: [16, 32, 64], azimuths: 4, glaciers_per_block: 5}")
+    lines.append("train: {nets: [lasso, hybrid], hold_out: [year_blocks], members: 2, raster_members: 1, steps: 3}")
+    (folder / "run.yaml").write_text("\n".join(lines))
+    pipeline.run(folder / "run.yaml", to=folder / "out", data=str(small_raw))
+    return folder / "out"
+
+
+def test_a_run_with_a_raster_network_writes_patches_maps_and_their_tables_and_lists_them(raster_run: Path) -> None:
+    made = {path.name for path in raster_run.iterdir()}
+    sizes = {path.stem.removeprefix("patches_") for path in raster_run.glob("patches_*.zarr")}
+    assert len(sizes) > 1
+    rasters = {f"{kind}_{size}.zarr" for kind in ("patches", "smb_map") for size in sizes}
+    assert made >= OUTPUTS | rasters | {"predictions_by_kind.parquet", "scores_by_kind.parquet"}
+    listed = yaml.safe_load((raster_run / "catalog.yaml").read_text())["sources"]
+    assert set(listed) >= {Path(name).stem for name in rasters} | {"predictions_by_kind", "scores_by_kind"}
+    predictions = pd.read_parquet(raster_run / "predictions.parquet")
+    assert set(predictions.model) == {"lasso", "hybrid", *NULLS}
+    assert predictions.groupby("model").size().nunique() == 1
+    ids = [name for path in raster_run.glob("smb_map_*.zarr") for name in xr.open_zarr(path).glacier_id.values]
+    assert sorted(map(str, ids)) == [f"RGI60-99.{n:05d}" for n in range(1, 13)]
+
+
+def test_a_run_with_a_raster_network_changes_nothing_when_run_again(
+    raster_run: Path, small_raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = times(raster_run)
+    pipeline.run(raster_run.parent / "run.yaml", to=raster_run, data=str(small_raw))
+    said = capsys.readouterr().err
+    assert said.count("is already there, nothing to do") == 7
+    assert "rasterize" in said
+    assert times(raster_run) == before
+
+
+@pytest.mark.parametrize("kind", ["patches", "smb_map"])
+@pytest.mark.parametrize("damage", [flipped_bit, cut_off_record])
+def test_repair_restores_the_same_bytes_of_patches_and_maps(
+    damage: Callable[[Path], str], kind: str, raster_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, before = next(iter(sorted(raster_run.glob(f"{kind}_*.zarr")))), content(raster_run)
+    damage(store)
+    assert main(["verify", str(store)]) == 4
+    assert main(["verify", str(store), "--repair"]) == 0
+    assert "0 left after repair" in capsys.readouterr().out
+    assert content(raster_run) == before
+
+
 # Kill
 
 

@@ -12,7 +12,7 @@ import xarray as xr
 
 from glacierscale import schema
 from glacierscale.provenance import Stamp, StampMismatch
-from glacierscale.store import Block, Store, StoreError
+from glacierscale.store import Block, NoStoreError, Store, StoreError
 
 YEARS = np.arange(1990, 2000)
 SIZES = {"glacier": 10, "member": 2}
@@ -25,7 +25,7 @@ def stamp(**options: object) -> Stamp:
 def declared(tmp_path: Path, **options: object) -> Store:
     store = Store(str(tmp_path / "smb.zarr"), schema.RECONSTRUCTION)
     static = xr.Dataset({"hydro_year": ("hydro_year", YEARS)})
-    return store.declare(static, stamp(**options), sizes=SIZES, chunks={"glacier": 4})
+    return store.declare(static, stamp(**options), sizes=SIZES, chunks={"glacier": 4}, without=["smb_winter"])
 
 
 def arrays(block: Block, seed: int = 0) -> dict[str, np.ndarray]:
@@ -39,6 +39,7 @@ def arrays(block: Block, seed: int = 0) -> dict[str, np.ndarray]:
         "smb": rng.normal(-500, 300, (n, len(YEARS))),
         "smb_std": np.full((n, len(YEARS)), np.nan),
         "smb_member": rng.normal(-500, 300, (2, n, len(YEARS))),
+        "set_aside": np.full(n, ""),
     }
 
 
@@ -200,3 +201,16 @@ def test_a_store_without_its_record_still_refuses_other_options(tmp_path: Path) 
     (Path(store.url) / ".blocks/declared.json").unlink()
     with pytest.raises(StampMismatch, match=r"options.net: there 'lasso', now 'mlp'"):
         declared(tmp_path, net="mlp")
+
+
+def test_all_stores_of_a_kind_in_a_folder_come_in_order_of_their_names(tmp_path: Path) -> None:
+    for name in ("smb_b", "smb_a", "other"):
+        (tmp_path / name).mkdir()
+        written(tmp_path / name)
+        (tmp_path / name / "smb.zarr").rename(tmp_path / f"{name}.zarr")
+    found = Store.all_in(tmp_path, "smb_*.zarr", schema.RECONSTRUCTION)
+    assert [Path(store.url).name for store in found] == ["smb_a.zarr", "smb_b.zarr"]
+    with pytest.raises(NoStoreError, match=r"holds no maps_\*\.zarr; run `glacierscale reconstruct` into it first"):
+        Store.all_in(tmp_path, "maps_*.zarr", schema.RECONSTRUCTION)
+    with pytest.raises(NoStoreError, match="is a reconstruction store; expected a features store"):
+        Store.all_in(tmp_path, "smb_*.zarr", schema.FEATURES)

@@ -11,7 +11,7 @@ import xarray as xr
 
 from glacierscale import synthetic
 from glacierscale.schema import OBSERVATION_KINDS, OBSERVATIONS
-from glacierscale.synthetic import SyntheticOptions, TrueProcess
+from glacierscale.synthetic import SyntheticOptions, TrueProcess, relief
 from glacierscale.synthetic.options import MARGIN_TILES
 
 DEMO = SyntheticOptions()
@@ -208,6 +208,64 @@ def test_true_balances_are_plausible_and_seasons_add_up() -> None:
     assert float(true.summer.mean()) < -500
     assert true.annual.attrs["units"] == "kg m-2"
     assert true.sizes == {"glacier": 60, "hydro_year": 41}
+
+
+def test_truth_at_the_bands_of_a_glacier_adds_up_to_the_truth_of_the_glacier() -> None:
+    small = SyntheticOptions(glaciers=70, observed=0, first_year=2000, last_year=2004)
+    bands = relief.hypsometry(small)
+    number = np.repeat(np.arange(small.glaciers), relief.BANDS)
+    found = synthetic.truth_at(small, number, bands.elevation_m.ravel())
+    assert found.dims == ("cell", "hydro_year")
+    closed = (found.to_numpy().reshape(*bands.share.shape, -1) * bands.share[:, :, None]).sum(axis=1)
+    np.testing.assert_allclose(closed, synthetic.truth(small), rtol=1e-9, atol=1e-6)
+
+
+def test_truth_over_the_cells_of_the_terrain_is_that_of_the_glacier(elevation: xr.DataArray, ice: xr.DataArray) -> None:
+    tile = DEMO.tile_cells
+    for number in (0, 17, 59):
+        row, column = (number // DEMO.columns + MARGIN_TILES) * tile, (number % DEMO.columns + MARGIN_TILES) * tile
+        part = {"y": slice(row, row + tile), "x": slice(column, column + tile)}
+        height = elevation.isel(part).to_numpy()[ice.isel(part).to_numpy() > 0]
+        mean = synthetic.truth_at(DEMO, np.full(height.size, number), height).mean("cell")
+        np.testing.assert_allclose(mean, synthetic.truth(DEMO, number, number + 1)[0], atol=15)  # bands are steps
+
+
+def test_truth_at_cells_does_not_depend_on_their_order_or_company() -> None:
+    number, height = np.array([59, 3, 59, 3, 20]), np.array([2500.0, 3000, 3100, 2700, 2900])
+    whole = synthetic.truth_at(DEMO, number, height)
+    order = np.array([4, 2, 0, 1])
+    xr.testing.assert_identical(synthetic.truth_at(DEMO, number[order], height[order]), whole.isel(cell=order))
+    assert (whole[2] > whole[0]).all()  # higher on the same glacier
+    assert synthetic.truth_at(DEMO, [], []).shape == (0, len(DEMO.years))
+
+
+@pytest.mark.parametrize(
+    ("glacier", "elevation_m", "words"),
+    [
+        ([0, 1], [2900.0], "expected a whole number and a height for every cell"),
+        ([0.5], [2900.0], "glacier is float64 .*expected a whole number"),
+        ([60], [2900.0], "glacier runs from 60 to 60; expected numbers from 0 to 59"),
+        ([-1, 2], [2900.0, 2900.0], "glacier runs from -1 to 2"),
+        ([0, 1], [2900.0, np.nan], "not finite in 1 of 2 cells; .*leave out cells without ice"),
+    ],
+)
+def test_truth_at_what_is_no_cell_is_refused(glacier: list[float], elevation_m: list[float], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        synthetic.truth_at(DEMO, glacier, elevation_m)
+
+
+def test_true_factors_follow_the_way_a_glacier_faces_and_melt_by_them() -> None:
+    factors = synthetic.degree_day_factors(DEMO)
+    north = np.cos(np.radians(synthetic.outlines(DEMO)["Aspect"].to_numpy()))
+    np.testing.assert_allclose(factors.ddf_snow, 4.4 * (1 - 0.12 * north), rtol=2e-3)  # aspects are whole degrees
+    np.testing.assert_allclose(factors.ddf_ice / factors.ddf_snow, 7.0 / 4.4)
+    xr.testing.assert_identical(synthetic.degree_day_factors(DEMO, 7, 9), factors.isel(glacier=slice(7, 9)))
+    # Without precipitation all melt is ice: balances of glaciers at one height in one place are as their factors.
+    dry = SyntheticOptions(process=TrueProcess(precip_factor=0))
+    bare = SyntheticOptions(process=TrueProcess(precip_factor=0, aspect_effect=0))
+    cells = np.arange(60), np.full(60, 2600.0)
+    ratio = synthetic.truth_at(dry, *cells) / synthetic.truth_at(bare, *cells)
+    np.testing.assert_allclose(ratio, np.broadcast_to(factors.ddf_ice.to_numpy()[:, None] / 7.0, ratio.shape))
 
 
 def test_stakes_show_a_plausible_gradient_with_elevation() -> None:

@@ -268,13 +268,9 @@ class RasterTask(pl.LightningModule):
         weather = batch.weather.take(slice(None), years.to(self.device))
         found = networks.answer(own, self.form, batch.cells.take(cells.to(self.device)), weather)
         excess = constraints.penalties(found)
-        total = sum(excess[name] / unit for name, unit in _EXCESS_UNITS.items())
-        return (
-            self.fitting.constraint_weight
-            * _CONSTRAINED_STEPS
-            * torch.as_tensor(total)
-            / self.weight.sum(1).clamp_min(1.0)
-        )
+        total = torch.as_tensor(sum(excess[name] / unit for name, unit in _EXCESS_UNITS.items()))
+        weighed = self.fitting.constraint_weight * _CONSTRAINED_STEPS * total
+        return weighed / self.weight.sum(1).clamp_min(1.0)
 
     def configure_optimizers(self) -> Any:
         """Adam with decoupled weight decay on the convolution; the step size rises, then falls along a cosine."""

@@ -53,7 +53,8 @@ def raster_net(form: Form, seed: int) -> RasterNet:
     return RasterNet(
         form=form,
         parameters={
-            name: rng.normal(size=(FOLDS, MEMBERS, *value.shape[1:])).astype(np.float32) for name, value in drawn.items()
+            name: rng.normal(size=(FOLDS, MEMBERS, *value.shape[1:])).astype(np.float32)
+            for name, value in drawn.items()
         },
     )
 
@@ -102,9 +103,7 @@ def test_without_networks_of_ice_cells_there_is_no_trace_of_any(model: Any, tmp_
     assert not [name for name in parse((tmp_path / "m" / "weights.safetensors").read_bytes()) if "raster" in name]
 
 
-def test_plans_keep_their_rows_and_the_glaciers_and_years_they_hold_out(
-    with_rasters: SMBModel, tmp_path: Path
-) -> None:
+def test_plans_keep_their_rows_and_the_glaciers_and_years_they_hold_out(with_rasters: SMBModel, tmp_path: Path) -> None:
     with_rasters.save(tmp_path / "m")
     again = SMBModel.load(tmp_path / "m")
     assert_same_plan(again.plan, with_rasters.plan)

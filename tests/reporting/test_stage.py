@@ -24,7 +24,7 @@ def run(made, cube, tmp_path):
     stamp = provenance.Stamp(verb="reconstruct", options={"net": "mlp"}, inputs={})
     store = Store(str(tmp_path / "smb.zarr"), schema.RECONSTRUCTION)
     static = data[["hydro_year"]].reset_coords(drop=True).assign_attrs(hemisphere="north")
-    store.declare(static, stamp, sizes=dict(data.sizes), chunks={"glacier": len(ids)})
+    store.declare(static, stamp, sizes=dict(data.sizes), chunks={"glacier": len(ids)}, without=["smb_winter"])
     names = ("glacier_id", "unit_id", "lon", "lat", "area_m2", "smb", "smb_std", "smb_member", "set_aside")
     store.write(store.blocks()[0], {name: data[name].values for name in names})
     provenance.write_table(made.predictions(data), tmp_path / "predictions.parquet", stamp)
