@@ -140,16 +140,15 @@ class SMBModel:
         scheme : str
             Scheme of the plan.
         """
-        raster, parts = self.rasters[self._know(net)], []
+        raster = self.rasters[self._know(net)]
         kind = np.array([raster.form.kinds.index(kind) for kind in scene.functionals.kind])
-        for number in self.raster_plan.of(scheme):
-            test = self.raster_plan.folds[number].test
-            if len(test):
-                members = raster.observe(number, scene.functionals, test, scene.surface, scene.weather)
-                left = self.raster_residual[net][number][kind[test]]
-                parts.append((test, np.full(len(test), number), members.mean(axis=0), spread(members), left))
-        row, fold, mean, std, left = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return HeldOut(row=row, fold=fold, mean=mean, spread=std, residual=left)
+        numbers = self.raster_plan.of(scheme)
+        tests = [self.raster_plan.folds[number].test for number in numbers]
+        members = [
+            raster.observe(number, scene.functionals, test, scene.surface, scene.weather)
+            for number, test in zip(numbers, tests, strict=True)
+        ]
+        return held_out_of(numbers, tests, members, self.raster_residual[net], kind)
 
     def residual_of(self, net: str) -> float:
         """Standard deviation of what the members of fold 0 leave in annual balances (or in rows), kg m-2."""
@@ -232,6 +231,33 @@ def spread(members: Floats) -> Floats:
     """Standard deviation over members, zero for a single one: (member, ...) -> (...)."""
     std: Floats = members.std(axis=0, ddof=1) if len(members) > 1 else np.zeros(members.shape[1:])
     return std
+
+
+def held_out_of(
+    numbers: Sequence[int],
+    tests: Sequence[npt.NDArray[np.integer]],
+    members: Sequence[Floats],
+    residual: Floats,
+    kind: npt.NDArray[np.integer],
+) -> HeldOut:
+    """Held-out observations of some folds as one table; folds may have none.
+
+    Parameters
+    ----------
+    numbers : sequence of int
+        Folds.
+    tests : sequence of (test,) int
+        Observations that each holds out.
+    members : sequence of (member, test)
+        What its members say of them, kg m-2.
+    residual : (fold, kind) kg m-2
+    kind : (observation,) int
+    """
+    fold = np.repeat(np.array(numbers, np.int64), [len(test) for test in tests])
+    row = np.concatenate([np.zeros(0, np.int64), *tests])
+    mean = np.concatenate([np.zeros(0), *(found.mean(axis=0) for found in members)])
+    std = np.concatenate([np.zeros(0), *(spread(found) for found in members)])
+    return HeldOut(row=row, fold=fold, mean=mean, spread=std, residual=residual[fold, kind[row]])
 
 
 def row_numbers(

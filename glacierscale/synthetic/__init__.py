@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from glacierscale.synthetic.margins import inventories as inventories
     from glacierscale.synthetic.margins import outlines as outlines
     from glacierscale.synthetic.margins import vertices as vertices
+    from glacierscale.synthetic.mass_balance import degree_day_factors as degree_day_factors
     from glacierscale.synthetic.mass_balance import truth as truth
+    from glacierscale.synthetic.mass_balance import truth_at as truth_at
     from glacierscale.synthetic.mass_balance import truth_seasonal as truth_seasonal
     from glacierscale.synthetic.relief import terrain as terrain
     from glacierscale.synthetic.relief import thickness as thickness
@@ -27,12 +29,14 @@ if TYPE_CHECKING:
 
 _HOME = {
     "climate": "atmosphere",
+    "degree_day_factors": "mass_balance",
     "inventories": "margins",
     "observations": "survey",
     "outlines": "margins",
     "terrain": "relief",
     "thickness": "relief",
     "truth": "mass_balance",
+    "truth_at": "mass_balance",
     "truth_seasonal": "mass_balance",
     "vertices": "margins",
 }
@@ -41,12 +45,14 @@ __all__ = [
     "SyntheticOptions",
     "TrueProcess",
     "climate",
+    "degree_day_factors",
     "inventories",
     "observations",
     "outlines",
     "terrain",
     "thickness",
     "truth",
+    "truth_at",
     "truth_seasonal",
     "vertices",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 from scipy.special import erfc
 
@@ -33,6 +34,11 @@ def degree_days(temp_degc: Floats, days: Floats, sigma_k: float) -> Floats:
     return np.asarray(mean * days)
 
 
+def _facing(aspect: Floats, process: TrueProcess) -> Floats:
+    """What the aspect of a glacier, radians, multiplies both degree-day factors with."""
+    return np.asarray(1 - process.aspect_effect * np.cos(aspect))
+
+
 def _balances(
     temp_degc: Floats, precip_kg_m2: Floats, days: Floats, aspect: Floats, process: TrueProcess
 ) -> tuple[Floats, Floats]:
@@ -43,8 +49,8 @@ def _balances(
     """
     solid = np.clip((RAIN_ABOVE_DEGC - temp_degc) / (RAIN_ABOVE_DEGC - SNOW_BELOW_DEGC), 0, 1)
     snowfall = process.precip_factor * solid * precip_kg_m2
-    facing = 1 - process.aspect_effect * np.cos(aspect)
-    melt_as_snow = process.ddf_snow * facing[..., None] * degree_days(temp_degc, days, process.pdd_sigma_k)
+    melt_as_snow = process.ddf_snow * _facing(aspect, process)[..., None]
+    melt_as_snow = melt_as_snow * degree_days(temp_degc, days, process.pdd_sigma_k)
     snow, balance = np.zeros(temp_degc.shape[:-1]), np.zeros(temp_degc.shape[:-1])
     winter = balance
     for month in range(12):
@@ -135,3 +141,76 @@ def truth_seasonal(options: SyntheticOptions, start: int = 0, stop: int | None =
 def truth(options: SyntheticOptions, start: int = 0, stop: int | None = None) -> xr.DataArray:
     """Noiseless annual balance of a block of glaciers, (glacier, hydro_year) kg m-2; see `truth_seasonal`."""
     return truth_seasonal(options, start, stop)["annual"].rename("smb")
+
+
+def truth_at(options: SyntheticOptions, glacier: npt.ArrayLike, elevation_m: npt.ArrayLike) -> xr.DataArray:
+    """Noiseless annual balance of cells of glaciers, the process of `truth` at each height.
+
+    Parameters
+    ----------
+    options : SyntheticOptions
+        The range.
+    glacier : array_like of int
+        Number of the glacier that each cell lies on, counted from 0, (cell).
+    elevation_m : array_like
+        Height of each cell, (cell) m.
+
+    Returns
+    -------
+    xarray.DataArray
+        (cell, hydro_year) kg m-2.
+
+    Raises
+    ------
+    ValueError
+        If the two differ in length, a number is not that of a glacier, or a height is not finite.
+    """
+    number, height = np.asarray(glacier), np.asarray(elevation_m, dtype=np.float64)
+    if (
+        number.ndim != 1
+        or number.shape != height.shape
+        or not (number.size == 0 or np.issubdtype(number.dtype, np.integer))
+    ):
+        raise ValueError(
+            f"glacier is {number.dtype} of shape {number.shape}, elevation_m of shape {height.shape}; "
+            "expected a whole number and a height for every cell."
+        )
+    if number.size and not 0 <= number.min() <= number.max() < options.glaciers:
+        raise ValueError(
+            f"glacier runs from {number.min()} to {number.max()}; expected numbers from 0 to {options.glaciers - 1}."
+        )
+    if not np.isfinite(height).all():
+        raise ValueError(
+            f"elevation_m is not finite in {(~np.isfinite(height)).sum()} of {height.size} cells; "
+            "expected heights, so leave out cells without ice."
+        )
+    values = np.empty((height.size, len(options.years)))
+    for one in np.unique(number):
+        cells = np.flatnonzero(number == one)
+        winter, summer = seasonal_at(options, forms(options, int(one), int(one) + 1), height[None, cells])
+        values[cells] = (winter + summer)[0].T
+    return xr.DataArray(
+        values,
+        coords={"hydro_year": ("hydro_year", np.array(options.years, dtype=np.int32))},
+        dims=("cell", "hydro_year"),
+        name="smb",
+        attrs={"units": "kg m-2", "long_name": "true annual surface mass balance at the cell"},
+    )
+
+
+def degree_day_factors(options: SyntheticOptions, start: int = 0, stop: int | None = None) -> xr.Dataset:
+    """True degree-day factors of a block of glaciers, which depend on the way each faces.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``ddf_snow`` and ``ddf_ice``, (glacier) kg m-2 K-1 day-1.
+    """
+    start, stop = block(options, start, stop)
+    process = options.process
+    facing = _facing(forms(options, start, stop).aspect, process)
+    factors = {"ddf_snow": process.ddf_snow * facing, "ddf_ice": process.ddf_ice * facing}
+    return xr.Dataset(
+        {name: ("glacier", values, {"units": "kg m-2 K-1 day-1"}) for name, values in factors.items()},
+        coords={"glacier_id": ("glacier", glacier_ids(start, stop))},
+    )

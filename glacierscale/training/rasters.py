@@ -14,7 +14,7 @@ import torch
 from glacierscale import compute
 from glacierscale.folds import FoldPlan
 from glacierscale.models import storing
-from glacierscale.models.bundle import HeldOut, spread
+from glacierscale.models.bundle import HeldOut, held_out_of
 from glacierscale.models.form import EFFECTS, Form
 from glacierscale.models.functionals import Functionals
 from glacierscale.models.raster import RasterNet, predict
@@ -61,14 +61,10 @@ def form_of(scene: Scene, recipe: Mapping[str, Any], options: TrainOptions) -> F
 def held_out(fitted: Fitted, plan: FoldPlan, seen: Functionals, scheme: str) -> HeldOut:
     """Held-out observations of a scheme; what `SMBModel.raster_held_out` finds again from the networks."""
     kind = np.array([fitted.net.form.kinds.index(kind) for kind in seen.kind])
-    parts = []
-    for number in plan.of(scheme):
-        test = plan.folds[number].test
-        members = fitted.predicted[number][:, test]
-        left = fitted.residual_std[number][kind[test]]
-        parts.append((test, np.full(len(test), number), members.mean(axis=0), spread(members), left))
-    row, fold, mean, std, left = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return HeldOut(row=row, fold=fold, mean=mean, spread=std, residual=left)
+    numbers = plan.of(scheme)
+    tests = [plan.folds[number].test for number in numbers]
+    members = [fitted.predicted[number][:, test] for number, test in zip(numbers, tests, strict=True)]
+    return held_out_of(numbers, tests, members, fitted.residual_std, kind)
 
 
 def fit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ SCRIPTS = sorted(path.name for path in HERE.glob("bench_*.py"))
 SMALL = {
     "bench_ensemble.py": ["--rows", "80", "--folds", "3", "--members", "2", "--epochs", "4", "--alone", "6"],
     "bench_features.py": ["--glaciers", "16", "--growth", "2", "--sample", "3", "--repeats", "1"],
+    "bench_rasters.py": ["--glaciers", "3", "--years", "40", "--networks", "2", "--repeats", "1", "--steps", "3"],
 }
 KEYS = {
     "bench_ensemble.py": {
@@ -25,9 +27,15 @@ KEYS = {
         "benchmark", "glaciers", "years", "seconds", "reference", "reference_seconds", "ratio", "glaciers_per_s",
         "growth", "time_per_glacier_ratio", "peak_memory_mb",
     },
+    "bench_rasters.py": {
+        "benchmark", "glaciers", "years", "static_bytes", "series_bytes", "reference", "reference_bytes", "ratio",
+        "ratio_on_ice", "ratio_to_raster_on_ice", "networks", "observations", "step_reference", "pairs", "fed_ms",
+        "ready_ms", "overhead", "overhead_of_repeats", "making_ms", "making_share",
+    },
 }  # fmt: skip
 
 
+@cache
 def ran(script: str) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, str(HERE / script), *SMALL[script]], capture_output=True, text=True, check=False
@@ -56,3 +64,9 @@ def test_a_benchmark_prints_one_line_of_json_with_its_size_and_its_reference(scr
         assert (found["glaciers"], found["growth"], found["years"]) == (16, 2, 40)
         assert set(found["peak_memory_mb"]) == {"cube8", "cube16", "cube32"}
         assert all(50 < weight < 4000 for weight in found["peak_memory_mb"].values())
+
+
+def test_climate_spread_on_the_device_takes_a_twentieth_of_the_bytes_of_a_stored_climate_raster() -> None:
+    found = ran("bench_rasters.py")
+    assert found["reference_bytes"] >= 20 * (found["static_bytes"] + found["series_bytes"])
+    assert found["reference_bytes"] < 3 * 24 * 40 * 64**2 * 4  # glaciers, months of two variables, years, cells, bytes
