@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.floating]
 LAST_GOOD = "last_good.safetensors"
+_TOLD = 5
+_log = logging.getLogger(__name__)
 
 
 def train(
@@ -89,9 +92,18 @@ def train(
         rows, kind = rows_module.observed_rows(dataset, names), "annual"
     else:
         rows, names, kind = _rows_of_observations(scene), (), "observation"
+    _tell_left_out([rows.left_out] if rows.left_out else [], scene)
     model = fit(rows, names, options, stamp, recipe=dataset.attrs["recipe"], row_kind=kind, scene=scene, keep=to)
     model.save(to)
     return model
+
+
+def _tell_left_out(reasons: list[str], scene: Scene | None) -> None:
+    """Say what does not train, and why."""
+    reasons += scene.functionals.left_out if scene is not None else ()
+    if reasons:
+        more = f"; and {len(reasons) - _TOLD} more" if len(reasons) > _TOLD else ""
+        _log.warning("left out of training: %s%s", "; ".join(reasons[:_TOLD]), more)
 
 
 def fit(
