@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from glacierscale import provenance, schema
@@ -118,6 +120,16 @@ def _scene(model: SMBModel, features: xr.Dataset, patches: list[xr.Dataset]) -> 
     return scene.scene_of(features, patches, form.targets, form.kernel, form.reference_elevation)
 
 
+def _glacier_years(
+    model: SMBModel, features: xr.Dataset, scene: Scene
+) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.integer]]:
+    """Observed glaciers and years that the models learned from."""
+    if model.row_kind == "annual":
+        return model.unit_id, model.hydro_year
+    seen = scene.functionals
+    return seen.unit_id[seen.time_observation], features.hydro_year.values[seen.time_year]
+
+
 def _of_rasters(
     model: SMBModel, features: xr.Dataset, scene: Scene, options: EvaluateOptions
 ) -> dict[str, pd.DataFrame]:
@@ -131,5 +143,5 @@ def _of_rasters(
         "constraints": diagnostics.constraint_shares(model, scene),
         "sensitivities": diagnostics.sensitivities(model, scene),
         "importance": diagnostics.importance(model, scene, options.seed),
-        "climate_range": diagnostics.climate_range(features, model.unit_id, model.hydro_year),
+        "climate_range": diagnostics.climate_range(features, *_glacier_years(model, features, scene)),
     }

@@ -38,6 +38,7 @@ SCHEMES = {
     "lsygo": "Leave glaciers and years out",
     "year_blocks": "Leave blocks of years out",
     "spatial_blocks": "Leave blocks of space out",
+    "halves": "Leave half of the map out",
     "blocks": "Leave blocks out",
     "all": "All observations",
 }
