@@ -78,7 +78,8 @@ MAPS = Schema(
         "parameters": Variable(
             dims=("glacier", "parameter", "y", "x"),
             units="",
-            long_name="learned parameter, ensemble mean, in the unit of parameter_units; NaN off the glacier",
+            long_name="learned parameter, ensemble mean, in the unit of parameter_units; degree-day factors hold at "
+            "200 W m-2 of potential radiation; NaN off the glacier",
         ),
         "set_aside": SET_ASIDE,
     },
