@@ -11,7 +11,6 @@ import torch
 import xarray as xr
 
 from glacierscale.models import networks
-from glacierscale.models.form import GLOBAL
 from glacierscale.models.raster import RasterNet, cells_of, known_years, weather_of
 from glacierscale.models.surface import Surface, surface_of
 from glacierscale.region import WINTER_MONTHS
@@ -89,7 +88,6 @@ def parameters_of(net: RasterNet, surface: Surface) -> Floats:
         drawn = networks.fields_of(own, net.form, cells)
         found = networks.parameters(own, net.form, cells, drawn)
         mean = torch.stack([found[name].mean(0) for name in PARAMETERS], dim=-1)
-    assert set(GLOBAL) - {"ddf_ratio"} < set(PARAMETERS)
     values: Floats = mean.numpy()
     return values
 
