@@ -19,6 +19,7 @@ from glacierscale.models.constraints import Sensitivity, sensitivity
 from glacierscale.models.form import EFFECTS, FIELDS, GLOBAL, LOOSENED, RESIDUAL_KG_M2, SPAN_M, Form, Tensors
 from glacierscale.region import WINTER_MONTHS
 
+_CNN_WIDTH = 4.0  # a cnn's residual is the whole balance of a month: some 100 kg m-2
 CNN_ACCUMULATES = 3.0
 """Most that a cell may gain in a month, in precipitation of the climate's cell, where no snowfall is modelled."""
 
@@ -110,7 +111,7 @@ def balances(own: Tensors, form: Form, cells: Cells, weather: Weather) -> Balanc
     for pattern in range(form.latents):
         of_cell = weights[..., pattern][:, cells.outline]
         residual = residual + latent[:, :, pattern, None, None] * of_cell
-    residual = residual * (RESIDUAL_KG_M2 * (form.freedom if form.kind == "hybrid" else 4.0))
+    residual = residual * (RESIDUAL_KG_M2 * (form.freedom if form.kind == "hybrid" else _CNN_WIDTH))
     if form.kind == "cnn":
         return Balances(monthly=residual, melt=None, residual=residual, fields=drawn, snow=None)
     temp, precip = spread(cells, weather)

@@ -6,8 +6,6 @@ works element by element, takes the very steps that separate trainings would tak
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from glacierscale.models import mlp
+from glacierscale.training.lightning import quiet_trainer
 
 Floats = npt.NDArray[np.floating]
 _PATIENT_SHARE = 0.98
@@ -71,25 +70,8 @@ def fit(
     dict
         Parameters by name, each (fold, member, ...): those of the epoch with the least validation loss of each network.
     """
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # what hardware there is, and advertisements
     task = EnsembleTask(tables, fitting, on_epoch)
-    with warnings.catch_warnings():
-        # The loader yields step numbers and the task moves no data, so worker processes would only cost time; and a
-        # machine with a GPU is used when Lightning is told "auto".
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        trainer = pl.Trainer(
-            max_epochs=fitting.epochs,
-            accelerator=accelerator,
-            devices=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            deterministic=True,
-        )
+    with quiet_trainer(accelerator=accelerator, max_epochs=fitting.epochs, deterministic=True) as trainer:
         trainer.fit(task, DataLoader(_Steps(task.steps_per_epoch), batch_size=None))
     folds, members = tables.training.shape[:2]
     return {n: v.cpu().numpy().reshape(folds, members, *v.shape[1:]) for n, v in task.best.items()}

@@ -7,9 +7,7 @@ they work on stays in the caches of a core or the memory of a device.
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,6 +28,7 @@ from glacierscale.models.likelihood import Targets
 from glacierscale.models.networks import Cells, Weather
 from glacierscale.models.raster import ELEMENTS_AT_ONCE, part_of, pieces
 from glacierscale.models.surface import Surface
+from glacierscale.training.lightning import quiet_trainer
 
 Floats = npt.NDArray[np.floating]
 _WARM_SHARE = 0.05
@@ -148,25 +147,13 @@ def fit(
     NonFiniteLossError
         Naming the step whose loss was not finite, with the last good parameters.
     """
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # what hardware there is, and advertisements
-    task = RasterTask(lesson, fitting, on_step)
-    # Filters and the number of threads are the process's.
-    with warnings.catch_warnings(), threads_of_torch(), ThreadPoolExecutor(compute.cores()) as task.threads:
-        # Steps are made of arrays that are there already: workers would copy them. A GPU is used when told "auto".
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        trainer = pl.Trainer(
-            max_steps=fitting.steps,
-            accelerator=accelerator,
-            devices=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        trainer.fit(task, DataLoader(Feed(lesson, fitting.cell_years, fitting.seed), batch_size=None))
+    task, feed = RasterTask(lesson, fitting, on_step), Feed(lesson, fitting.cell_years, fitting.seed)
+    with (
+        threads_of_torch(),
+        ThreadPoolExecutor(compute.cores()) as task.threads,
+        quiet_trainer(accelerator=accelerator, max_steps=fitting.steps) as trainer,
+    ):
+        trainer.fit(task, DataLoader(feed, batch_size=None))
     state = {name: value.detach().cpu() for name, value in task.own.items()}
     if task.fault:
         raise NonFiniteLossError(task.fault, {name: value.cpu() for name, value in task.good.items()})
