@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from glacierscale.models.bundle import SMBModel
 from glacierscale.reconstruction import ReconstructOptions, reconstruct
 from glacierscale.region import HydroYears, Region
 from glacierscale.reporting import ReportOptions, report
-from glacierscale.store import Damage, Store
+from glacierscale.store import Damage, Files, Store, StoreError, hold
 from glacierscale.synthetic.options import SyntheticOptions
 from glacierscale.training.loop import train
 from glacierscale.training.options import RASTER, TrainOptions
@@ -51,7 +52,7 @@ class RunPlan:
     """Options of report."""
 
 
-def run(file: str | Path, *, to: str | Path, data: str = "") -> Path:
+def run(file: str | Path, *, to: str | Path, data: str = "") -> Path | str:
     """Run every stage of a run file; what exists already is kept, so running again continues.
 
     Parameters
@@ -59,20 +60,22 @@ def run(file: str | Path, *, to: str | Path, data: str = "") -> Path:
     file : str or Path
         A run file (YAML), see ``deploy/runs``.
     to : str or Path
-        Folder for cube.zarr, features.zarr, patches_*.zarr, model, predictions.parquet, scores.parquet, smb.zarr,
-        smb_map_*.zarr, report.html and catalog.yaml, a catalogue of them all.
+        Folder or URL (s3://, gs://, abfs://) for cube.zarr, features.zarr, patches_*.zarr, model, tables (parquet),
+        smb.zarr, smb_map_*.zarr, report.html and catalog.yaml, a catalogue of them all. One run at a time may hold it.
     data : str
         Folder with the catalogue's files; empty takes what the catalogue says by default.
 
     Returns
     -------
-    Path
-        The report.
+    Path or str
+        The report, a path or its URL.
 
     Raises
     ------
     ValueError
         If the run file is wrong; each stage raises its own errors.
+    HeldError
+        If another run holds the folder.
     """
     plan = read_plan(file)
     return run_plan(plan, to=to, data=data, catalog=Path(file).parent / plan.catalog)
@@ -110,50 +113,55 @@ def read_plan(file: str | Path) -> RunPlan:
         raise ValueError(f"{path}: {error}") from error
 
 
-def run_plan(plan: RunPlan, *, to: str | Path, data: str, catalog: Path) -> Path:
+def run_plan(plan: RunPlan, *, to: str | Path, data: str, catalog: Path) -> Path | str:
     """Run every stage of a plan; see `run`."""
-    out = provenance.local_folder(to)
-    out.mkdir(parents=True, exist_ok=True)
-    cube, features, smb, page = (out / name for name in ("cube.zarr", "features.zarr", "smb.zarr", "report.html"))
+    out = str(to) if "://" in str(to) else str(Path(to))
+    cube, features, smb, model = (f"{out}/{name}" for name in ("cube.zarr", "features.zarr", "smb.zarr", "model"))
+    files = Files.at(out)
+    page = f"{files.url}/report.html"
     reading = replace(plan.ingest, data=data or plan.ingest.data)
-    patching = ("rasterize", out / "patches_*.zarr", lambda: rasterize(cube, to=out, options=plan.rasterize))
-    stages: list[tuple[str, Path, Callable[[], Any]]] = [
-        ("ingest", cube, lambda: ingest(catalog, plan.region, to=cube, options=reading)),
-        ("featurize", features, lambda: featurize(cube, to=features, options=plan.featurize)),
+    patching = ("rasterize", "patches_*.zarr", lambda: rasterize(cube, to=out, options=plan.rasterize))
+    stages: list[tuple[str, str, Callable[[], Any]]] = [
+        ("ingest", "cube.zarr", lambda: ingest(catalog, plan.region, to=cube, options=reading)),
+        ("featurize", "features.zarr", lambda: featurize(cube, to=features, options=plan.featurize)),
         *([patching] if any(net in RASTER for net in plan.train.nets) else []),
-        ("train", out / "model", lambda: train(features, to=out / "model", options=plan.train)),
-        ("evaluate", out / "scores.parquet", lambda: evaluate(out / "model", features, to=out, options=plan.evaluate)),
-        ("reconstruct", smb, lambda: reconstruct(out / "model", features, to=smb, options=plan.reconstruct)),
-        ("report", page, lambda: report(smb, scores=out, cube=cube, to=page, options=plan.report)),
+        ("train", "model/model.json", lambda: train(features, to=model, options=plan.train)),
+        ("evaluate", "scores.parquet", lambda: evaluate(model, features, to=out, options=plan.evaluate)),
+        ("reconstruct", "smb.zarr", lambda: reconstruct(model, features, to=smb, options=plan.reconstruct)),
+        ("report", "report.html", lambda: report(smb, scores=out, cube=cube, to=page, options=plan.report)),
     ]
-    for verb, made, work in stages:
-        before, start = _state(made), time.perf_counter()
-        work()
-        took = time.perf_counter() - start
-        said = "is already there, nothing to do" if _state(made) == before else f"written in {took:.1f} s"
-        print(f"{verb:<12}{made} {said}", file=sys.stderr, flush=True)
-    _write_catalog(out, plan.region)
-    return page
+    with hold(files.url, "run"):
+        for verb, made, work in stages:
+            before, start = _state(out, made), time.perf_counter()
+            work()
+            took = time.perf_counter() - start
+            said = "is already there, nothing to do" if _state(out, made) == before else f"written in {took:.1f} s"
+            print(f"{verb:<12}{out}/{made.removesuffix('/model.json')} {said}", file=sys.stderr, flush=True)
+        _write_catalog(out, plan.region)
+    return page if "://" in out else Path(page)
 
 
-def demo(*, to: str | Path, options: SyntheticOptions = SyntheticOptions()) -> Path:
+def demo(*, to: str | Path, options: SyntheticOptions = SyntheticOptions()) -> Path | str:
     """Run the whole pipeline on the embedded region, a small mountain range whose true mass balance is known.
 
     Parameters
     ----------
     to : str or Path
-        Folder; the raw files of the region are written to its folder ``raw``.
+        Folder or URL. The raw files of the region are written to its folder ``raw``, or, where it is a URL, to a folder
+        of that name in the cache of this machine.
     options : SyntheticOptions
         The region.
 
     Returns
     -------
-    Path
-        The report.
+    Path or str
+        The report, a path or its URL.
     """
+    from glacierscale.catalog import cache_folder
     from glacierscale.demonstration import write_raw
 
-    raw = Path(to) / "raw"
+    told = provenance.digest(repr(options))[:16]  # sources are files; only what is made of them goes to the bucket
+    raw = cache_folder() / "demo" / told / "raw" if "://" in str(to) else Path(to) / "raw"
     write_raw(options, raw)
     file = shipped("deploy/runs/demo.yaml")
     plan = read_plan(file)
@@ -177,7 +185,7 @@ def verify(store: str | Path | Store, *, repair: bool = False) -> list[Damage]:
     Parameters
     ----------
     store : str, Path or Store
-        A cube, features or reconstruction.
+        A cube, features, patches, reconstruction or maps, in a folder or at a URL.
     repair : bool
         Compute damaged and missing blocks again, from the inputs and with the options that the store names.
 
@@ -217,65 +225,73 @@ def _write_again(store: Store) -> None:
         featurize(inputs["cube"], to=store.url, options=FeaturizeOptions(**options))
     elif stamp.verb == "rasterize":
         del options["bucket"]
-        rasterize(inputs["cube"], to=Path(store.url).parent, options=RasterizeOptions(**options))
+        rasterize(inputs["cube"], to=provenance.join(store.url, ".."), options=RasterizeOptions(**options))
     elif stamp.verb == "map":
         from glacierscale.reconstruction import maps
 
         stores = [Store.at(inputs[name]) for name in ("features", "patches")]
-        maps.write(SMBModel.load(inputs["model"]), stamp.inputs["model"].url, *stores, to=store.url, **options)
+        maps.write(
+            SMBModel.load(Files.at(inputs["model"])), stamp.inputs["model"].url, *stores, to=store.url, **options
+        )
     else:
-        patches = next((Path(place).parent for name, place in inputs.items() if name.startswith("patches")), None)
+        beside = (provenance.join(place, "..") for name, place in inputs.items() if name.startswith("patches"))
         own = ReconstructOptions(**options)
-        reconstruct(inputs["model"], inputs["features"], to=store.url, patches=patches, options=own)
+        reconstruct(inputs["model"], inputs["features"], to=store.url, patches=next(beside, None), options=own)
 
 
-def _state(made: Path) -> tuple[int, ...]:
-    """Something that changes when an output is written."""
-    if "*" in made.name:
-        return tuple(at for path in sorted(made.parent.glob(made.name)) for at in _state(path))
-    if made.is_file():
-        return (made.stat().st_mtime_ns,)
-    return tuple(sorted(p.stat().st_mtime_ns for p in made.rglob("*") if p.is_file())) if made.exists() else ()
+def _state(out: str, made: str) -> tuple[str, ...]:
+    """Something that changes when a file, or the stores that fit a pattern, are written."""
+    files = Files.at(out)
+    if not made.endswith(".zarr"):
+        return (files.version(made),)
+    found = []
+    for name in files.stores(made):
+        try:
+            found.append(f"{name} {Store.at(f'{out}/{name}').fingerprint()}")
+        except StoreError:  # begun, damaged or another thing: the stage says so
+            found.append(name)
+    return tuple(found)
 
 
-def _write_catalog(out: Path, region: Region) -> None:
-    """A catalogue of all that a run made, for plain Intake as much as for us."""
+_RESULTS = {
+    "cube.zarr": "outlines, terrain, climate and observations",
+    "features.zarr": "predictors, monthly climate and hypsometry per glacier",
+    "smb.zarr": "reconstructed annual surface mass balance, kg m-2",
+    "predictions.parquet": "held-out predictions of every scheme and model, kg m-2",
+    "scores.parquet": "scores with bootstrap intervals",
+    "scores_by_group.parquet": "scores per fold and per glacier",
+    "coefficients.parquet": "standardised effects of the Lasso in every fold",
+    "predictions_by_kind.parquet": "held-out predictions of all observations",
+    "scores_by_kind.parquet": "scores per kind of observation",
+    "constraints.parquet": "share of held-out cells and years that obey each physical constraint",
+    "sensitivities.parquet": "answer of the balance to 1 K and to 10 % more precipitation, kg m-2",
+    "importance.parquet": "growth of the held-out error when one input is shuffled, kg m-2",
+    "climate_range.parquet": "climate of all glaciers and years against that trained on",
+    "patches_*.zarr": "static rasters of glaciers",
+    "smb_map_*.zarr": "maps of the surface mass balance, kg m-2",
+}
+"""What a run leaves for others to read, by name."""
+
+
+def _write_catalog(out: str, region: Region) -> None:
+    """A catalogue of all that a run made, for plain Intake as much as for us; Intake opens no stores on Icechunk."""
     import yaml
 
-    what = {
-        "cube": ("cube.zarr", "zarr", "outlines, terrain, climate and observations"),
-        "features": ("features.zarr", "zarr", "predictors, monthly climate and hypsometry per glacier"),
-        "smb": ("smb.zarr", "zarr", "reconstructed annual surface mass balance, kg m-2"),
-        "predictions": ("predictions.parquet", "parquet", "held-out predictions of every scheme and model, kg m-2"),
-        "scores": ("scores.parquet", "parquet", "scores with bootstrap intervals"),
-        "scores_by_group": ("scores_by_group.parquet", "parquet", "scores per fold and per glacier"),
-        "coefficients": ("coefficients.parquet", "parquet", "standardised effects of the Lasso in every fold"),
-        "predictions_by_kind": ("predictions_by_kind.parquet", "parquet", "held-out predictions of all observations"),
-        "scores_by_kind": ("scores_by_kind.parquet", "parquet", "scores per kind of observation"),
-    }
-    of_sizes = {"patches": "static rasters of glaciers", "smb_map": "maps of the surface mass balance, kg m-2"}
-    what |= {
-        path.stem: (path.name, "zarr", text)
-        for name, text in of_sizes.items()
-        for path in sorted(out.glob(f"{name}_*.zarr"))
-    }
+    files, opens = Files.at(out), not out.startswith("icechunk")
+    found = sorted({name.partition("/")[0] for name in files.names()})
+    said = {"role": "result", "license": "of the data that went in", "citation": "of the same"}
     sources = {
-        name: {
-            "driver": driver,
+        name.partition(".")[0]: {
+            "driver": name.rpartition(".")[2],
             "description": text,
-            "args": {"urlpath": f"{{{{ CATALOG_DIR }}}}/{file}"},
-            "metadata": {
-                "role": "result",
-                "dataset": name,
-                "license": "of the data that went in",
-                "citation": "of the same",
-            },
+            "args": {"urlpath": f"{{{{ CATALOG_DIR }}}}/{name}"},
+            "metadata": {"dataset": name.partition(".")[0], **said},
         }
-        for name, (file, driver, text) in what.items()
-        if (out / file).exists()
+        for pattern, text in _RESULTS.items()
+        for name in found
+        if fnmatchcase(name, pattern) and (opens or not name.endswith(".zarr"))
     }
     content = {"metadata": {"title": f"Results of {region.name}"}, "sources": sources}
-    text = yaml.safe_dump(content, sort_keys=False)
-    path = out / "catalog.yaml"
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
+    text = yaml.safe_dump(content, sort_keys=False).encode()
+    if files.read("catalog.yaml") != text:
+        files.write("catalog.yaml", text)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.metadata
+import io
 import json
-import os
+import posixpath
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any, Protocol
 
 from glacierscale import schema
 
@@ -31,6 +32,20 @@ _STAMP_KEY = b"glacierscale_stamp"
 
 class StampMismatch(ValueError):
     """An output exists that was made from other inputs or with other options."""
+
+
+class Folder(Protocol):
+    """Named files below a folder or URL, as `store.Files` gives them."""
+
+    @property
+    def url(self) -> str:
+        """Folder or URL."""
+
+    def read(self, name: str) -> bytes | None:
+        """Content of a file, or None where there is none."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file whole or not at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,72 +144,95 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_table(table: Any, path: Path, stamp: Stamp) -> None:
-    """Write a pandas table as Parquet with its stamp in the file's metadata, whole or not at all."""
+def write_table(table: Any, folder: Folder, name: str, stamp: Stamp) -> None:
+    """Write a pandas table as Parquet with its stamp in the file's metadata, whole or not at all.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    folder : Folder
+        Where to.
+    name : str
+        Name of the file in the folder.
+    stamp : Stamp
+        What made it.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     metadata = {**(arrow.schema.metadata or {}), _STAMP_KEY: json.dumps(stamp.as_dict(), sort_keys=True).encode()}
-    fresh = path.with_name(path.name + ".new")
-    pq.write_table(arrow.replace_schema_metadata(metadata), fresh)
-    fresh.replace(path)
+    written = io.BytesIO()
+    pq.write_table(arrow.replace_schema_metadata(metadata), written)
+    folder.write(name, written.getvalue())
 
 
-def refuse_other_table(path: Path, stamp: Stamp) -> None:
-    """Raise `StampMismatch` if a Parquet file was made otherwise."""
-    stamp.refuse_unless_same(_stamp_in_table(path), str(path))
+def read_table(data: bytes) -> Any:
+    """The pandas table of a Parquet file's content."""
+    import pandas as pd
+
+    return pd.read_parquet(io.BytesIO(data))
 
 
-def stamp_of_table(path: Path) -> Stamp:
+def refuse_other_table(data: bytes, stamp: Stamp, where: str) -> None:
+    """Raise `StampMismatch` if a Parquet file's content was made otherwise."""
+    stamp.refuse_unless_same(_stamp_in_table(data, where), where)
+
+
+def stamp_of_table(data: bytes, where: str) -> Stamp:
     """What made a Parquet file that `write_table` wrote."""
-    return Stamp.from_dict(_stamp_in_table(path))
+    return Stamp.from_dict(_stamp_in_table(data, where))
 
 
-def _stamp_in_table(path: Path) -> dict[str, Any]:
+def _stamp_in_table(data: bytes, where: str) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     try:
-        found = (pq.read_schema(path).metadata or {}).get(_STAMP_KEY, b"{}")
+        found = (pq.read_schema(io.BytesIO(data)).metadata or {}).get(_STAMP_KEY, b"{}")
     except (ValueError, OSError) as error:
-        raise StampMismatch(f"{path} is no Parquet table ({error}); remove it.") from error
+        raise StampMismatch(f"{where} is no Parquet table ({error}); remove it.") from error
     return json.loads(found)  # type: ignore[no-any-return]
 
 
-def local_folder(to: str | Path) -> Path:
-    """A folder on this machine for outputs that are files, not stores.
-
-    Raises
-    ------
-    ValueError
-        If it is a URL, or lies inside a store.
-    """
-    if "://" in str(to):
-        raise ValueError(f"{to} is a URL; models, tables and pages are written to local folders. Copy them from there.")
-    path = Path(to).absolute()
-    inside = next((p for p in (path, *path.parents) if (p / "zarr.json").exists()), None)
-    if inside is not None:
-        raise ValueError(f"{to} lies inside the store {inside}; write beside it.")
-    return Path(to)
+def join(place: str | Path, name: str) -> str:
+    """A name, or a way such as ``../cube.zarr``, as seen from a folder or URL; what is whole already stays as it is."""
+    if "://" in name:
+        return name
+    scheme, separator, path = str(place).partition("://")
+    if not separator:
+        return str((Path(place) / name).resolve())
+    if name.startswith("/"):  # a file of the machine that wrote it
+        return name
+    # The bucket comes first and no way leads above it.
+    bucket, _, key = path.partition("/")
+    inner = posixpath.normpath(posixpath.join("/", key, name)).lstrip("/")
+    return f"{scheme}://{bucket}/{inner}".rstrip("/")
 
 
 def relative(url: str | Path, to: str | Path) -> str:
     """An input's place as seen from an output.
 
-    Relative where it lies in the folder of the output, so that the folder may be moved whole; absolute elsewhere.
+    Relative where it lies in the folder of the output, on this machine or in a bucket, so that the folder may be moved
+    or copied whole; absolute elsewhere.
     """
-    if "://" in str(url) or "://" in str(to):
-        return str(url)
-    place, output = Path(url).absolute(), Path(to).absolute()
-    inside = place.is_relative_to(output.parent)
-    return Path(os.path.relpath(place, output)).as_posix() if inside else place.as_posix()
+    (place_on, place), (output_on, output) = _parts(url), _parts(to)
+    if place_on == output_on and place.is_relative_to(output.parent):
+        return posixpath.relpath(place.as_posix(), output.as_posix())
+    return str(url) if place_on else place.as_posix()
 
 
 def found_from(url: str, relative: str) -> str:
     """An input's place from how `relative` wrote it into the stamp of an output at `url`; empty stays empty."""
-    if not relative or "://" in relative or "://" in url:
-        return relative
-    return str((Path(url) / relative).resolve())
+    return join(url, relative) if relative else relative
+
+
+def _parts(place: str | Path) -> tuple[str, PurePath]:
+    """Scheme and bucket of a URL, empty for this machine, and the path below."""
+    scheme, separator, rest = str(place).partition("://")
+    if not separator:
+        return "", Path(place).absolute()
+    bucket, _, key = rest.partition("/")
+    return f"{scheme}://{bucket}", PurePosixPath("/", key)
 
 
 @cache

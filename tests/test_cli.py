@@ -20,14 +20,18 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import rasterio
 from rasterio.features import geometry_mask
 
-from glacierscale import cli
-from glacierscale.cli import COMMANDS, main
+from glacierscale import cli, compute
+from glacierscale.cli import COMMANDS, main, parsing
+from glacierscale.compute import Cluster
 from glacierscale.cube import ingest
 from glacierscale.pipeline import read_plan
+from glacierscale.store import HeldError, Store
+from tests import loopback
 
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = sorted(set(COMMANDS) - {"catalog"})
@@ -81,6 +85,9 @@ def test_the_help_of_every_command_teaches_every_option(name: str, capsys: pytes
     told = " ".join(capsys.readouterr().out.split())
     function = cli._load(COMMANDS[name][0])
     assert str(inspect.getdoc(function)).split("\n")[0].rstrip(".") in told
+    for field, text in sentences(Cluster).items():
+        assert f"--{field.replace('_', '-')}" in told
+        assert _told(text, told), f"{name} --help does not say of {field}: {text}"
     signature = inspect.signature(function, eval_str=name not in ("report", "evaluate"))
     default = signature.parameters["options"].default if "options" in signature.parameters else None
     if default is not None:
@@ -122,6 +129,12 @@ def test_the_help_of_the_catalogue_commands_works(name: str, capsys: pytest.Capt
         (("demo", "--to", "x", "--options.glaciers", "0"), "glaciers is 0; expected 1 to 250000"),
         (("demo",), "--to"),
         (("completion", "cmd"), "no completion for 'cmd'; expected one of bash"),
+        (("completion", "bash", "--dask", "local:0"), "dask is 'local:0'; expected local:N, tcp://HOST:PORT"),
+        (("--ray", "everywhere", "completion", "bash"), "ray is 'everywhere'; expected local:N, auto or HOST:PORT"),
+        (("--workers", "-1", "completion", "bash"), "workers is -1 and gpus_per_worker 0.0; expected none below 0"),
+        (("--block-timeout-s=0", "completion", "bash"), "block_timeout_s is 0.0; expected seconds above 0"),
+        (("--dask", "local:2", "verify", "x", "--dask=tcp://a:1"), "--dask is given twice; expected one"),
+        (("--dask", "local:2"), "usage: glacierscale COMMAND"),
     ],
 )
 def test_wrong_usage_ends_with_code_2_and_no_traceback(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
@@ -278,6 +291,92 @@ def _words(verb: str, run: Path, to: Path) -> list[str]:
     }[verb] + ["--to", str(to)]  # fmt: skip
 
 
+def test_where_a_command_runs_is_said_before_or_after_its_own_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Cluster] = []
+
+    def verb(place: str, *, repair: bool = False) -> None:
+        """Do something."""
+        assert (place, repair) == ("here", True)
+        seen.append(compute.current())
+
+    monkeypatch.setattr(cli, "_load", lambda _: verb)
+    before = ["--dask", "tcp://127.0.0.1:1", "--block-timeout-s=9"]
+    after = ["--ray", "local:2", "--workers=3", "--gpus-per-worker", "0.5"]
+    for words in ([*before, *after, "verify", "here", "--repair"], ["verify", *before, "here", "--repair", *after],
+                  [*before, "verify", "here", "--repair", *after]):  # fmt: skip
+        assert main(words) == 0
+    wanted = Cluster(dask="tcp://127.0.0.1:1", ray="local:2", workers=3, gpus_per_worker=0.5, block_timeout_s=9.0)
+    assert seen == [wanted] * 3
+    assert compute.current() == Cluster()
+
+
+def test_the_environment_says_where_a_command_runs_unless_a_flag_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def verb() -> None:
+        """Do something."""
+
+    monkeypatch.setenv("GLACIERSCALE_RAY", "local:4")
+    monkeypatch.setenv("GLACIERSCALE_WORKERS", "2")
+    assert parsing.parse(verb, ["--workers", "3"], "verb")[1] == Cluster(ray="local:4", workers=3)
+    monkeypatch.setenv("GLACIERSCALE_WORKERS", "two")
+    with pytest.raises(ValueError, match="GLACIERSCALE_WORKERS is 'two'; expected a number"):
+        parsing.parse(verb, [], "verb")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (compute.WorkerDiedError("its worker ended"), 4),
+        (TimeoutError("took longer than 9 s to load"), 4),
+        (HeldError("out is held by a run of another process"), 5),
+        (compute.Terminated(), 143),
+    ],
+)
+def test_each_kind_of_end_has_its_exit_code(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def verb() -> None:
+        """Do something."""
+        raise error
+
+    monkeypatch.setattr(cli, "_load", lambda _: verb)
+    assert main(["verify"]) == code
+    said = capsys.readouterr().err
+    assert str(error) in said
+    assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("place", ["threads", "dask", pytest.param("ray", marks=pytest.mark.slow)])
+def test_sigterm_ends_with_code_143_leaves_no_process_and_the_same_command_continues(
+    place: str, small_run: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "features.zarr"
+    words = ["featurize", str(small_run / "cube.zarr"), "--to", str(target)]
+    where = [] if place == "threads" else [f"--{place}", "local:2"]
+    process = subprocess.Popen(
+        [*(loopback.prefix() if place == "ray" else ()), sys.executable, "-m", "glacierscale.cli", *words, *where],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=loopback.environment(),
+    )
+    family = psutil.Process(process.pid)
+    seen: set[psutil.Process] = set()
+    while process.poll() is None and not (target / ".blocks").exists():
+        time.sleep(0.001)
+    if place != "threads":
+        while process.poll() is None and len(seen) < 3:
+            seen |= set(family.children(recursive=True))
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, said
+    assert "terminated; run the same command again to continue." in said
+    assert "Traceback" not in said
+    _, left = psutil.wait_procs(seen, timeout=10)
+    assert not left
+    assert main(words) == 0
+    assert not Store.at(target).missing()
+
+
 def test_an_interrupt_ends_with_code_130_and_says_how_to_go_on(
     small_run_file: Path, small_raw: Path, tmp_path: Path
 ) -> None:
@@ -369,7 +468,9 @@ def test_of_many_glaciers_set_aside_ten_are_named_and_the_others_counted(
 
 def test_the_help_names_every_exit_code() -> None:
     for text in (cli.__doc__, cli._EXAMPLES):
-        assert re.search(r"3 done,? but", " ".join(str(text).split()))
+        said = " ".join(str(text).split())
+        assert re.search(r"3 done,? but", said)
+        assert re.search(r"5 another run holds the output.* 130 interrupted.* 143 terminated", said)
 
 
 # Catalogues and completion

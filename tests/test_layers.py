@@ -73,10 +73,10 @@ OWNERS = {
     "pint": ("units",),
     "matplotlib": ("reporting",),
     "jinja2": ("reporting",),
-    "ray": ("compute", "training.loop"),
+    "ray": ("compute", "training.workers"),
     "dask": ("compute",),
     "distributed": ("compute",),
-    "safetensors": ("models.storing",),
+    "safetensors": ("models.storing", "training.checkpoints"),
     "jsonargparse": ("cli", "pipeline"),
 }
 

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,9 @@ import yaml
 from glacierscale import pipeline
 from glacierscale.cli import main
 from glacierscale.models.nulls import NULLS
+from glacierscale.store import Files, HeldError, Store, StoreError, hold
+from glacierscale.store.objects import Objects
+from tests.servers import S3, SECRET_KEY, seaweed
 
 CATALOGS = Path(__file__).resolve().parents[1] / "catalogs"
 STORES = ("cube", "features", "smb")
@@ -284,6 +288,119 @@ def test_repair_restores_the_same_bytes_of_patches_and_maps(
     assert main(["verify", str(store), "--repair"]) == 0
     assert "0 left after repair" in capsys.readouterr().out
     assert content(raster_run) == before
+
+
+# Buckets
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[S3]:
+    """A real S3 server, which the environment names."""
+    with seaweed() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def bucket_run(bucket: S3, raster_run: Path, small_raw: Path) -> str:
+    """The run with a raster network once more, into a bucket."""
+    to = bucket.url("alps/run")
+    assert pipeline.run(raster_run.parent / "run.yaml", to=to, data=str(small_raw)) == f"{to}/report.html"
+    return to
+
+
+def assert_same_run(to: str, local: Path) -> None:
+    stores = {path.name for path in local.glob("*.zarr")}
+    assert len(stores) > 5
+    for name in stores:
+        mine, other = Store.at(f"{to}/{name}"), Store.at(local / name)
+        xr.testing.assert_identical(mine.open().load(), other.open().load())
+        assert mine.stamp == other.stamp
+        assert mine.fingerprint() == other.fingerprint()
+        assert mine.verify() == []
+    files, whole = Files.at(to), content(local)
+    for name in (name for name in whole if name.split("/")[0] not in stores and name != "catalog.yaml"):
+        assert files.read(name) == whole[name], name
+    assert {name.split("/")[0] for name in files.names()} == {path.name for path in local.iterdir()}
+
+
+def test_a_run_into_a_bucket_gives_what_the_local_run_gave_to_the_byte_of_every_table_and_page(
+    bucket_run: str, raster_run: Path
+) -> None:
+    assert_same_run(bucket_run, raster_run)
+    objects = Objects(bucket_run)
+    assert objects.keys(".lease") == set()
+    for key in objects.keys(""):
+        data = objects.get(key) or b""
+        assert not [word for word in (SECRET_KEY, "127.0.0.1") if word.encode() in data], key
+
+
+def test_the_catalogue_of_a_run_in_a_bucket_opens_with_plain_intake(bucket_run: str, raster_run: Path) -> None:
+    written = Files.at(bucket_run).read("catalog.yaml")
+    assert written == (raster_run / "catalog.yaml").read_bytes()
+    tables = {path.stem for path in raster_run.glob("*.parquet")}
+    assert tables >= {"constraints", "sensitivities", "importance", "climate_range"}
+    assert set(yaml.safe_load(written)["sources"]) == {path.stem for path in raster_run.glob("*.zarr")} | tables
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import intake
+
+        plain = intake.open_catalog(f"{bucket_run}/catalog.yaml")
+        xr.testing.assert_equal(plain["smb"].to_dask().load(), xr.open_zarr(raster_run / "smb.zarr").load())
+
+
+def test_a_run_into_a_bucket_writes_nothing_when_run_again(
+    bucket_run: str, raster_run: Path, small_raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    objects = Objects(bucket_run)
+    before = {key: objects.version(key) for key in objects.keys("")}
+    pipeline.run(raster_run.parent / "run.yaml", to=bucket_run, data=str(small_raw))
+    assert capsys.readouterr().err.count("is already there, nothing to do") == 7
+    assert {key: objects.version(key) for key in objects.keys("")} == before
+
+
+@pytest.mark.parametrize("name", ["cube", "smb", "patches", "smb_map"])
+def test_repair_restores_the_same_bytes_in_a_bucket(bucket_run: str, raster_run: Path, name: str) -> None:
+    store = f"{bucket_run}/{next(path.name for path in sorted(raster_run.glob(f'{name}*.zarr')))}"
+    objects = Objects(store)
+    chunks = sorted(key for key in objects.keys("") if "/c/" in key)
+    flipped, gone = chunks[0], chunks[-1]
+    whole = {key: objects.get(key) or b"" for key in (flipped, gone)}
+    objects.put(flipped, whole[flipped][:-1] + bytes([whole[flipped][-1] ^ 1]))
+    objects.delete(gone)
+    assert {damage.key for damage in pipeline.verify(store)} == {flipped, gone}
+    assert pipeline.verify(store, repair=True) == []
+    assert {key: objects.get(key) for key in whole} == whole
+
+
+def test_a_run_whose_folder_is_held_is_refused_and_told_by_whom(
+    bucket_run: str, raster_run: Path, small_raw: Path
+) -> None:
+    with hold(bucket_run, "run"), pytest.raises(HeldError, match=rf"run is held by `run`, process {os.getpid()}"):
+        pipeline.run(raster_run.parent / "run.yaml", to=bucket_run, data=str(small_raw))
+
+
+def test_wrong_keys_are_named_and_never_told(
+    bucket_run: str, raster_run: Path, small_raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-marker-that-nobody-may-see")
+    with pytest.raises(StoreError, match="access was denied") as caught:
+        pipeline.run(raster_run.parent / "run.yaml", to=bucket_run, data=str(small_raw))
+    assert "a-marker-that" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["bucket", "folder"])
+def test_a_run_on_icechunk_gives_what_the_local_run_gave(
+    where: str, bucket: S3, raster_run: Path, small_raw: Path, tmp_path: Path
+) -> None:
+    to = f"icechunk+{bucket.url('ice/run')}" if where == "bucket" else f"icechunk+file://{tmp_path}/run"
+    for _ in range(2):
+        pipeline.run(raster_run.parent / "run.yaml", to=to, data=str(small_raw))
+    assert_same_run(to, raster_run)
+    listed = yaml.safe_load(Files.at(to).read("catalog.yaml") or b"")["sources"]
+    assert set(listed) == {path.stem for path in raster_run.glob("*.parquet")}
 
 
 # Kill

@@ -57,26 +57,47 @@ def test_the_commit_and_the_place_of_an_input_do_not_decide(changed: dict[str, A
     assert stamp(**changed).fingerprint == stamp().fingerprint
 
 
-def test_a_table_carries_its_stamp_and_refuses_another(tmp_path: Path) -> None:
-    table, path = pd.DataFrame({"value": [1.0, 2.0]}), tmp_path / "scores.parquet"
-    provenance.write_table(table, path, stamp())
-    pd.testing.assert_frame_equal(pd.read_parquet(path), table)
-    provenance.refuse_other_table(path, stamp())
-    with pytest.raises(StampMismatch, match="verb: there 'train', now 'evaluate'"):
-        provenance.refuse_other_table(path, stamp(verb="evaluate"))
-    assert [p.name for p in tmp_path.iterdir()] == ["scores.parquet"]
+class Kept:
+    """A folder of files in memory."""
+
+    url = "memory"
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def read(self, name: str) -> bytes | None:
+        return self.files.get(name)
+
+    def write(self, name: str, data: bytes) -> None:
+        self.files[name] = data
 
 
-def test_the_same_table_is_the_same_bytes(tmp_path: Path) -> None:
+def test_a_table_carries_its_stamp_and_refuses_another() -> None:
+    table, folder = pd.DataFrame({"value": [1.0, 2.0]}), Kept()
+    provenance.write_table(table, folder, "scores.parquet", stamp())
+    data = folder.files["scores.parquet"]
+    pd.testing.assert_frame_equal(provenance.read_table(data), table)
+    provenance.refuse_other_table(data, stamp(), "out/scores.parquet")
+    assert provenance.stamp_of_table(data, "out/scores.parquet") == stamp()
+    with pytest.raises(StampMismatch, match=r"out/scores\.parquet was made .*\n  verb: there 'train', now 'evaluate'"):
+        provenance.refuse_other_table(data, stamp(verb="evaluate"), "out/scores.parquet")
+    assert list(folder.files) == ["scores.parquet"]
+
+
+def test_the_same_table_is_the_same_bytes() -> None:
+    folder = Kept()
     for name in ("a", "b"):
-        provenance.write_table(pd.DataFrame({"v": [1.0]}), tmp_path / name, stamp())
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+        provenance.write_table(pd.DataFrame({"v": [1.0]}), folder, name, stamp())
+    assert folder.files["a"] == folder.files["b"]
 
 
-def test_a_table_of_unknown_origin_is_refused(tmp_path: Path) -> None:
+def test_a_table_of_unknown_origin_and_what_is_no_table_are_refused(tmp_path: Path) -> None:
     pd.DataFrame({"value": [1.0]}).to_parquet(tmp_path / "scores.parquet")
     with pytest.raises(StampMismatch, match="verb: there 'absent'"):
-        provenance.refuse_other_table(tmp_path / "scores.parquet", stamp())
+        provenance.refuse_other_table((tmp_path / "scores.parquet").read_bytes(), stamp(), "x")
+    for data in (b"", b"ice"):
+        with pytest.raises(StampMismatch, match=r"out/scores\.parquet is no Parquet table \(.*\); remove it"):
+            provenance.stamp_of_table(data, "out/scores.parquet")
 
 
 def test_digests_are_sha256_and_a_folder_digest_sees_names_and_content(tmp_path: Path) -> None:
@@ -91,10 +112,22 @@ def test_digests_are_sha256_and_a_folder_digest_sees_names_and_content(tmp_path:
     assert len(seen) == 3
 
 
-def test_local_inputs_are_told_relative_so_that_a_moved_folder_stays_whole(tmp_path: Path) -> None:
+def test_inputs_beside_their_output_are_told_relative_so_that_a_moved_folder_stays_whole(tmp_path: Path) -> None:
     assert provenance.relative(tmp_path / "cube.zarr", tmp_path / "smb.zarr") == "../cube.zarr"
+    for bucket in ("s3://ice", "s3://ice/alps/run", "abfs://ice", "gs://ice/a b", "icechunk+s3://ice/alps"):
+        assert provenance.relative(f"{bucket}/cube.zarr", f"{bucket}/smb.zarr") == "../cube.zarr"
+        assert provenance.relative(f"{bucket}/model", f"{bucket}/smb.zarr") == "../model"
+    assert provenance.relative("s3://ice/run/raw/x.yaml", "s3://ice/run/cube.zarr") == "../raw/x.yaml"
+
+
+def test_inputs_elsewhere_are_told_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert provenance.relative("s3://ice/cube.zarr", tmp_path) == "s3://ice/cube.zarr"
+    assert provenance.relative("s3://ice/cube.zarr", "s3://rock/smb.zarr") == "s3://ice/cube.zarr"
+    assert provenance.relative("s3://ice/run1/cube.zarr", "s3://ice/run/smb.zarr") == "s3://ice/run1/cube.zarr"
+    assert provenance.relative("s3://ice/cube.zarr", "gs://ice/smb.zarr") == "s3://ice/cube.zarr"
     assert provenance.relative("/data/cube.zarr", "s3://ice/smb.zarr") == "/data/cube.zarr"
+    monkeypatch.chdir(tmp_path)
+    assert provenance.relative("demo.yaml", "s3://ice/smb.zarr") == f"{tmp_path}/demo.yaml"
 
 
 def test_options_become_plain_json_types() -> None:
@@ -110,3 +143,20 @@ def test_inputs_are_found_from_where_their_output_lies(tmp_path: Path) -> None:
     assert provenance.found_from(str(tmp_path / "a" / "cube.zarr"), "../x.yaml") == str(tmp_path / "a" / "x.yaml")
     assert provenance.found_from("s3://bucket/cube.zarr", "s3://bucket/x") == "s3://bucket/x"
     assert provenance.found_from(str(tmp_path), "s3://bucket/x") == "s3://bucket/x"
+    assert provenance.found_from("s3://bucket/run/smb.zarr", "../model") == "s3://bucket/run/model"
+    assert provenance.found_from("s3://bucket/smb.zarr", "../../../model") == "s3://bucket/model"
+    assert provenance.found_from("s3://bucket/smb.zarr", "/data/raw") == "/data/raw"
+    assert provenance.found_from("s3://bucket/smb.zarr", "") == ""
+
+
+@pytest.mark.parametrize("folder", ["s3://ice", "s3://ice/alps/run", "icechunk+s3://ice/run", "/data/run", "/"])
+@pytest.mark.parametrize("there", ["model", "raw/climate.zarr", "cube.zarr"])
+def test_what_is_told_is_found_again(folder: str, there: str) -> None:
+    output, place = provenance.join(folder, "smb.zarr"), provenance.join(folder, there)
+    assert provenance.found_from(output, provenance.relative(place, output)) == place
+
+
+def test_the_folder_of_a_place_is_found_in_a_bucket_too(tmp_path: Path) -> None:
+    assert provenance.join("s3://ice/run/smb.zarr", "..") == "s3://ice/run"
+    assert provenance.join("s3://ice/smb.zarr", "..") == "s3://ice"
+    assert provenance.join(tmp_path / "smb.zarr", "..") == str(tmp_path)

@@ -12,7 +12,7 @@ import xarray as xr
 
 from glacierscale import schema
 from glacierscale.provenance import Stamp, StampMismatch
-from glacierscale.store import Block, NoStoreError, Store, StoreError
+from glacierscale.store import Block, HeldError, NoStoreError, Store, StoreError, hold
 
 YEARS = np.arange(1990, 2000)
 SIZES = {"glacier": 10, "member": 2}
@@ -157,7 +157,7 @@ def test_a_misaligned_block_and_a_misshapen_variable_are_refused(tmp_path: Path)
 
 def test_a_target_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(StoreError, match=r"smb.zarr cannot be made: .*Not a directory"):
         Store(str(tmp_path / "file" / "smb.zarr"), schema.RECONSTRUCTION).declare(
             xr.Dataset({"hydro_year": ("hydro_year", YEARS)}), stamp(), sizes=SIZES
         )
@@ -170,6 +170,22 @@ def test_a_store_of_another_kind_or_none_is_refused(tmp_path: Path) -> None:
         Store.at(store.url, schema.FEATURES)
     with pytest.raises(StoreError, match="is not a glacierscale store"):
         Store.at(tmp_path / "nothing.zarr")
+
+
+def test_a_place_without_metadata_says_that_nothing_was_declared(tmp_path: Path) -> None:
+    store = written(tmp_path)
+    (Path(store.url) / "zarr.json").unlink()
+    for ask in (store.blocks, store.missing, store.unfinished, store.open, store.fingerprint):
+        with pytest.raises(StoreError, match=r"smb\.zarr was never declared"):
+            ask()
+
+
+def test_an_output_that_another_run_writes_is_refused_with_its_name(tmp_path: Path) -> None:
+    store = declared(tmp_path)
+    with store.hold(), pytest.raises(HeldError, match="reconstruct"), hold(store.url, "map"):
+        pass
+    with store.hold():
+        assert not store.is_complete(stamp())
 
 
 def test_the_stamp_is_plain_json_in_the_root_attributes(tmp_path: Path) -> None:

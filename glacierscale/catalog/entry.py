@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,8 +12,11 @@ from urllib.parse import unquote, urlsplit
 from glacierscale.catalog.document import CatalogError
 from glacierscale.catalog.fetch import cache_folder, fetch, sha256_of
 from glacierscale.catalog.locations import Refused, below, expand
-from glacierscale.catalog.reading import read
+from glacierscale.catalog.reading import read, version
 from glacierscale.catalog.specs import Location, Pinned, Spec
+
+_CLIENTS = ("botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "adlfs", "azure")
+"""Packages that ask buckets and servers, with errors of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +110,10 @@ class Entry:
         return found
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 over the entry's files: their contents where they are local, else URL and stated digest.
+        """Return the SHA-256 over the entry's files: contents where local, stated digests, URLs and tags in a bucket.
 
-        The same bytes give the same value whether they come from a folder or are to be fetched.
+        The same bytes give the same value whether they come from a folder or are to be fetched. What lies in a bucket
+        without a stated digest is told by its tags, which change when it is written again.
         """
         lines = []
         for pinned in self.files:
@@ -119,7 +123,7 @@ class Entry:
         stated = {pinned.path for pinned in self.files} | {pinned.url for pinned in self.files}
         for place in self.places:
             if place.url and place.url not in stated:
-                lines.append(f"{place.url}")
+                lines.append(f"{place.url} {self._asked(version, place.url)}".rstrip())
             elif place.root is not None:
                 for path in expand(place.root, place.relative):
                     relative = path.relative_to(place.root.resolve()).as_posix()
@@ -172,8 +176,12 @@ class Entry:
         return folder / PurePosixPath(wanted.path).name
 
     def _read(self, source: str | list[str]) -> Any:
+        return self._asked(lambda place, options: read(self.driver, place, dict(self.args), options), source)
+
+    def _asked(self, question: Callable[[Any, dict[str, Any]], Any], source: str | list[str]) -> Any:
+        """What a function of a source and its storage options returns; its errors name the entry."""
         try:
-            return read(self.driver, source, dict(self.args), dict(self.storage_options))
+            return question(source, dict(self.storage_options))
         except Refused as fault:
             raise self._error(fault.came, fault.expected, fault.remedy) from None
         except ImportError as fault:
@@ -181,7 +189,9 @@ class Entry:
             raise self._error(f"no package to read it ({fault})", "the package of its store", remedy) from fault
         except CatalogError:
             raise
-        except (ValueError, OSError) as fault:
+        except Exception as fault:
+            if not isinstance(fault, ValueError | OSError) and type(fault).__module__.partition(".")[0] not in _CLIENTS:
+                raise
             came = f"{source} cannot be read ({fault})"
             raise self._error(came, f"data that the driver {self.driver} opens", "check or fetch it again") from fault
 

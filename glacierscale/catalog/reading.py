@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 from glacierscale.catalog.document import CatalogError
 from glacierscale.catalog.fetch import check_resolved
-from glacierscale.catalog.locations import Refused, check_url
+from glacierscale.catalog.locations import BUCKETS, Refused, check_url
 
+_ROOTS = ("zarr.json", ".zmetadata", ".zgroup", ".zarray")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -53,6 +57,7 @@ def read(driver: str, source: str | list[str], args: dict[str, Any], storage_opt
         Arrays are on Dask.
     """
     urls = source if isinstance(source, list) else [source]
+    storage_options = reaching(urls[0], storage_options)
     remote = any(url.startswith("https://") for url in urls)
     if remote:
         for url in urls:
@@ -72,6 +77,49 @@ def read(driver: str, source: str | list[str], args: dict[str, Any], storage_opt
         with fsspec.open(urls[0], **storage_options) as file:
             return pd.read_csv(file, **args) if driver == "csv" else pd.read_parquet(file, **args)
     return _read_table(driver, urls[0], args, storage_options)
+
+
+def reaching(url: str, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Storage options with what the environment says of a bucket, as it does for outputs.
+
+    Keys, profile and the server's address are read by the file systems themselves, from the environment or the profile
+    that it names; here are the variables that they do not know. An entry that is ``anon`` without an endpoint means the
+    public bucket at its provider, so the address of a server of one's own is not used for it.
+    """
+    options = {name: dict(value) if isinstance(value, Mapping) else value for name, value in stated.items()}
+    if url.partition("://")[0] != "s3":
+        return options
+    client = options.get("client_kwargs", {})
+    if options.get("anon"):
+        named = "endpoint_url" in client or "endpoint_url" in options
+        return options if named else options | {"config_kwargs": {"ignore_configured_endpoint_urls": True}}
+    environment = os.environ
+    found = {"region_name": environment.get("AWS_REGION"), "endpoint_url": environment.get("AWS_ENDPOINT")}
+    if environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL"):
+        del found["endpoint_url"]  # botocore reads these
+    client = {name: value for name, value in found.items() if value} | client
+    anonymous = environment.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true", "yes")
+    return options | ({"client_kwargs": client} if client else {}) | ({"anon": True} if anonymous else {})
+
+
+def version(url: str, stated: Mapping[str, Any]) -> str:
+    """What changes when data in a bucket are written again: the tags of its objects, for Zarr those of its root.
+
+    Nothing is downloaded. Empty for places that give no reliable tags, such as web servers.
+    """
+    if url.partition("://")[0] not in BUCKETS:
+        return ""
+    import fsspec
+
+    files, path = fsspec.core.url_to_fs(url, **reaching(url, stated))
+    found = []
+    for place in sorted(files.glob(path)) if "*" in path else [path, *(f"{path}/{name}" for name in _ROOTS)]:
+        with contextlib.suppress(FileNotFoundError):
+            about = files.info(place)
+            found += [about.get("ETag") or about.get("etag") or about.get("LastModified") or ""]
+            if about["type"] == "file" and place == path:
+                break
+    return " ".join(str(tag).strip('"') for tag in found if tag)
 
 
 def _read_arrays(driver: str, source: str | list[str], args: dict[str, Any], storage_options: dict[str, Any]) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,42 @@ if TYPE_CHECKING:
 
 _DATED = {"area_m2": "inventory_area_m2", "mean_elevation": "inventory_mean_elevation"}
 _DATED |= {"max_elevation": "inventory_max_elevation", "slope20": "inventory_slope20"}
+
+
+_COPIES = 3
+"""Times that a block is in memory: as read, as encoded for the store, and half of each in between."""
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """What blocks are cut from, lazy where it is large."""
+
+    tables: Mapping[str, npt.NDArray[Any]]
+    """(glacier, ...)"""
+    fields: xr.Dataset
+    """(time, clim_lat, clim_lon)"""
+    rasters: Mapping[str, xr.DataArray]
+    """(y, x)"""
+
+    def load(self, block: Block) -> dict[str, npt.NDArray[Any]]:
+        """Every stored variable of a block."""
+        if block.dim == "glacier":
+            return {name: values[block.slice] for name, values in self.tables.items()}
+        if block.dim == "clim_lat":
+            rows = self.fields.isel(clim_lat=block.slice)
+            return {name: rows[name].values for name in ("temp", "precip", "clim_height")}
+        return {name: raster.isel(y=block.slice).values for name, raster in self.rasters.items()}
+
+    def block_bytes(self, store: Store) -> int:
+        """Peak memory of one block in work."""
+        parts = {"clim_lat": self.fields.nbytes, "y": sum(raster.nbytes for raster in self.rasters.values())}
+        parts |= {"glacier": sum(values.nbytes for values in self.tables.values())}
+        steps = {dim: store.blocks(dim) for dim in parts}
+        return _COPIES * max(parts[dim] * blocks[0].stop // blocks[-1].stop for dim, blocks in steps.items() if blocks)
+
+
+def _unchanged(_: Block, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    return arrays
 
 
 def write(store: Store, sources: Sources, region: Region, stamp: provenance.Stamp, options: IngestOptions) -> None:
@@ -56,27 +94,19 @@ def write(store: Store, sources: Sources, region: Region, stamp: provenance.Stam
             "observations_left_out": sources.left_out,
         },
     )
-    store.declare(
-        static,
-        stamp,
-        sizes={"glacier": len(shapes)},
-        chunks={"glacier": options.glaciers_per_block},
-        without=[name for name in ("thickness", "velocity") if getattr(sources, name) is None],
-    )
-
-    def work(block: Block) -> None:
-        part = block.slice
-        if block.dim == "glacier":
-            arrays = {name: values[part] for name, values in (along | dated).items()}
-        elif block.dim == "clim_lat":
-            rows = fields.isel(clim_lat=part)
-            arrays = {name: rows[name].values for name in ("temp", "precip", "clim_height")}
-        else:
-            rasters = {name: getattr(sources, name) for name in ("elevation", "thickness", "velocity")}
-            arrays = {name: raster.isel(y=part).values for name, raster in rasters.items() if raster is not None}
-        store.write(block, arrays)
-
-    compute.map_blocks(work, store.unfinished(), label="ingest, blocks")
+    rasters = {name: getattr(sources, name) for name in ("elevation", "thickness", "velocity")}
+    rasters = {name: raster for name, raster in rasters.items() if raster is not None}
+    blocks = _Blocks(along | dated, fields, rasters)
+    with store.hold():
+        store.declare(
+            static,
+            stamp,
+            sizes={"glacier": len(shapes)},
+            chunks={"glacier": options.glaciers_per_block},
+            without=[name for name in ("thickness", "velocity") if name not in rasters],
+        )
+        job = compute.Job(blocks.load, _unchanged, store.write)
+        compute.run(job, store.unfinished(), label="ingest, blocks", bytes_each=blocks.block_bytes(store))
 
 
 def _dated(

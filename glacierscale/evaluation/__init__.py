@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ from glacierscale.evaluation.options import EvaluateOptions
 from glacierscale.evaluation.rows import checked_rows, coefficients, held_out_predictions
 from glacierscale.evaluation.scoring import score
 from glacierscale.models.bundle import SMBModel
-from glacierscale.store import Store
+from glacierscale.store import Files, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,17 +48,17 @@ def evaluate(
     Parameters
     ----------
     model : SMBModel, str or Path
-        A model or its folder.
+        A model, or its folder or URL.
     features : str, Path or Store
         The features it was trained on.
     to : str or Path
-        Folder for ``predictions.parquet`` (scheme, model, fold, glacier_id, hydro_year, observed, predicted, std;
-        kg m-2), ``scores.parquet`` (scheme, model, metric, value, low, high, n), ``scores_by_group.parquet`` (the same
-        per fold and per glacier) and, for a Lasso, ``coefficients.parquet``. For raster networks also
+        Folder or URL for ``predictions.parquet`` (scheme, model, fold, glacier_id, hydro_year, observed, predicted,
+        std; kg m-2), ``scores.parquet`` (scheme, model, metric, value, low, high, n), ``scores_by_group.parquet`` (the
+        same per fold and per glacier) and, for a Lasso, ``coefficients.parquet``. For raster networks also
         ``predictions_by_kind.parquet``, ``scores_by_kind.parquet``, ``constraints.parquet``, ``sensitivities.parquet``,
         ``importance.parquet`` and ``climate_range.parquet``.
     patches : str or Path
-        Folder that `rasterize` filled, for models with a raster network; None looks beside the features.
+        Folder or URL that `rasterize` filled, for models with a raster network; None looks beside the features.
     options : EvaluateOptions
         How.
 
@@ -74,41 +74,42 @@ def evaluate(
     LeakError
         If a fold of the model trains on what it claims to hold out.
     """
-    import pandas as pd
-
-    model = model if isinstance(model, SMBModel) else SMBModel.load(model)
+    model = model if isinstance(model, SMBModel) else SMBModel.load(Files.at(model))
     store = Store.at(features, schema.FEATURES)
-    folder_of_patches = patches or Path(store.url).parent
-    rasters = Store.all_in(folder_of_patches, "patches_*.zarr", schema.PATCHES) if model.rasters else ()
+    folder = patches or provenance.join(store.url, "..")
+    rasters = Store.all_in(folder, "patches_*.zarr", schema.PATCHES) if model.rasters else ()
     stamp = provenance.Stamp(
         verb="evaluate",
         options=provenance.options_dict(options),
         inputs={"model": provenance.Input(url="model", fingerprint=model.stamp.fingerprint)}
         | {
             name: provenance.Input(url=name, fingerprint=found.fingerprint())
-            for name, found in {"features": store, **{Path(found.url).stem: found for found in rasters}}.items()
+            for name, found in {
+                "features": store,
+                **{PurePosixPath(found.url).stem: found for found in rasters},
+            }.items()
         },
     )
-    folder = provenance.local_folder(to)
+    files = Files.at(to)
     names = ["predictions", "scores_by_group", *(["coefficients"] if "lasso" in model.nets else [])]
     names += [*(_OF_RASTERS if model.rasters else ()), "scores"]
-    there = [folder / f"{name}.parquet" for name in names if (folder / f"{name}.parquet").exists()]
-    for path in reversed(there):
-        provenance.refuse_other_table(path, stamp)
+    read = {name: files.read(f"{name}.parquet") for name in names}
+    there = {name: data for name, data in read.items() if data is not None}
+    for name, data in reversed(there.items()):
+        provenance.refuse_other_table(data, stamp, f"{files.url}/{name}.parquet")
     if len(there) == len(names):
-        return pd.read_parquet(folder / "scores.parquet")
+        return provenance.read_table(there["scores"])  # type: ignore[no-any-return]
     dataset = store.open()
     scene = _scene(model, dataset, [found.open() for found in rasters]) if model.rasters else None
     rows = checked_rows(model, dataset, scene)
     predictions = held_out_predictions(model, rows, scene)
     scores, groups = score(predictions, options)
-    folder.mkdir(parents=True, exist_ok=True)
     tables = {"predictions": predictions, "scores_by_group": groups, "coefficients": coefficients(model)}
     if scene is not None:
         tables |= _of_rasters(model, dataset, scene, options)
     for name, table in {**tables, "scores": scores}.items():  # the scores last: they say that all is there
         if table is not None:
-            provenance.write_table(table, folder / f"{name}.parquet", stamp)
+            provenance.write_table(table, files, f"{name}.parquet", stamp)
     return scores
 
 

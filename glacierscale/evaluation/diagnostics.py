@@ -63,7 +63,7 @@ def sensitivities(model: SMBModel, scene: Scene) -> pd.DataFrame:
     """Answer of the balance of observed glaciers to 1 K and to 10 % more precipitation, by network."""
     import pandas as pd
 
-    area = np.bincount(scene.surface.outline, scene.surface.area)
+    area = np.bincount(scene.whole.outline, scene.whole.area)
     units, number = np.unique(scene.surface.unit_id, return_inverse=True)
     records = []
     for net in model.rasters:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ from glacierscale.features.options import RasterizeOptions
 from glacierscale.features.sampling import Lookup, is_geographic
 from glacierscale.features.zonal import MAX_WINDOW_CELLS
 from glacierscale.region import months
-from glacierscale.store import Block, Store
+from glacierscale.store import Block, Files, Store
 
 Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
 
 BLOCK_BYTES = 64_000_000
 """Size of a block, about, before compression."""
+
+_BYTES_OF_PIXEL, _BYTES_OF_LOOKUP, _BYTES_OF_CELL = 12, 24, 24
+"""Peak bytes of a value of a patch, of a pixel of a padded patch and of a cell of terrain."""
 
 _GAP_VERTICES = 65536  # a chunk of the cube: what lies between two glaciers is read along where it is less
 _IDENTITY = tuple(schema.IDENTITY)
@@ -96,7 +100,7 @@ def place(cube: xr.Dataset, blocks: Sequence[Block], options: RasterizeOptions) 
 def _refuse_others(to: str | Path, sizes: Sequence[int]) -> None:
     """Raise if patches of other sizes lie where these go: a reader could not tell that they are of another run."""
     expected = {f"patches_{size:03d}.zarr" for size in sizes}
-    found = set() if "://" in str(to) else {path.name for path in Path(to).glob("patches_*.zarr")}
+    found = set(Files.at(to).stores("patches_*.zarr"))
     if found - expected:
         raise ValueError(
             f"{to} holds {', '.join(sorted(found - expected))}, but glaciers now need only "
@@ -126,34 +130,74 @@ def _fill(
     )
     bytes_each = (len(names) + 12) * size**2 * np.dtype(np.float32).itemsize
     per_block = max(1, min(options.glaciers_per_block, BLOCK_BYTES // bytes_each))
-    store.declare(static, stamp, sizes={"glacier": len(rows), "y": size, "x": size}, chunks={"glacier": per_block})
+    blocks = _Blocks(cube, placement.take(rows), rows, options)
+    needs = block_bytes(cube, blocks.placement, per_block, options)
+    sizes = {"glacier": len(rows), "y": size, "x": size}
+    with store.hold():
+        store.declare(static, stamp, sizes=sizes, chunks={"glacier": per_block})
+        job = compute.Job(blocks.load, blocks.compute, store.write)
+        compute.run(job, store.missing(), label=f"rasterize {size}, blocks", bytes_each=needs)
 
-    def work(block: Block) -> None:
-        some = rows[block.slice]
-        store.write(block, compute_block(cube, placement.take(some), some, options))
 
-    compute.map_blocks(work, store.missing(), label=f"rasterize {size}, blocks")
+@dataclass(frozen=True)
+class Loaded:
+    """What is stored of some glaciers, in memory."""
+
+    identity: xr.Dataset
+    """(glacier,)"""
+    rings: patches.Rings
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Steps of the work on a block of glaciers of one size."""
+
+    cube: xr.Dataset
+    placement: patches.Placement
+    rows: Ints
+    options: RasterizeOptions
+
+    def load(self, block: Block) -> Loaded:
+        return load_block(self.cube, self.rows[block.slice])
+
+    def compute(self, block: Block, loaded: Loaded) -> dict[str, npt.NDArray[Any]]:
+        part = block.slice
+        return compute_block(self.cube, self.placement.take(part), self.rows[part], loaded, self.options)
+
+
+def block_bytes(cube: xr.Dataset, placement: patches.Placement, glaciers: int, options: RasterizeOptions) -> int:
+    """Peak memory of one block of a number of glaciers of one size in work, about."""
+    size, finest = int(placement.bucket[0]), float(placement.resolution.min(initial=options.coarsest_m))
+    padded = (size + 2 * patches.padding(finest, options.shading_m)) ** 2
+    each = size**2 * (len(patches.channels(cube)) + 12) * _BYTES_OF_PIXEL + padded * _BYTES_OF_LOOKUP
+    return glaciers * each + min(cube.sizes["y"] * cube.sizes["x"], MAX_WINDOW_CELLS) * _BYTES_OF_CELL
+
+
+def load_block(cube: xr.Dataset, rows: Ints) -> Loaded:
+    """Read some glaciers, by their positions in the cube."""
+    return Loaded(cube[list(_IDENTITY)].isel(glacier=rows).load(), read_rings(cube, rows))
 
 
 def compute_block(
-    cube: xr.Dataset, placement: patches.Placement, rows: Ints, options: RasterizeOptions
+    cube: xr.Dataset, placement: patches.Placement, rows: Ints, loaded: Loaded, options: RasterizeOptions
 ) -> dict[str, npt.NDArray[Any]]:
     """Every stored variable of some glaciers of one size.
 
     Parameters
     ----------
     cube : xarray.Dataset
-        Lazy.
+        Lazy; windows of the terrain are read as they are worked on.
     placement : Placement
         Of these glaciers.
     rows : (glacier,) int
         Their positions in the cube, ascending.
+    loaded : Loaded
     options : RasterizeOptions
     """
     size = int(placement.bucket[0])
-    identity = cube[list(_IDENTITY)].isel(glacier=rows).load()
+    identity = loaded.identity
     grid = Grid.from_centres(cube.x.values, cube.y.values)
-    fractions = patches.ice_fractions(read_rings(cube, rows), placement, size)
+    fractions = patches.ice_fractions(loaded.rings, placement, size)
     reason = placement.reason.copy()
     reason[(reason == "") & ~fractions.any(axis=(1, 2))] = patches.NO_ICE
     rasters = np.full((len(rows), len(patches.channels(cube)), size, size), np.nan, np.float32)

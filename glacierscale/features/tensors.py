@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from glacierscale.features import climate, terrain, zonal
 from glacierscale.features.options import FeaturizeOptions
 from glacierscale.region import months
 from glacierscale.store import Block, Store
+
+_BYTES_OF_MONTH, _BYTES_OF_PREDICTOR, _BYTES_OF_CELL, _BYTES_OF_CLIMATE = 100, 30, 60, 30
+"""Peak bytes of a glacier's month, of its predictor in a year, of a cell of terrain, of a month of a climate cell."""
 
 Floats = npt.NDArray[np.floating]
 NO_TERRAIN = (
@@ -93,14 +97,58 @@ def featurize(cube: str | Path | Store, *, to: str | Path, options: FeaturizeOpt
     }
     per_block = source.blocks()[0].stop if source.blocks() else 1
     sizes = {"glacier": dataset.sizes["glacier"], "band": options.bands}
-    store.declare(static, stamp, sizes=sizes, chunks={"glacier": per_block})
-    frame = zonal.Frame.of(dataset)
-
-    def work(block: Block) -> None:
-        store.write(block, compute_block(dataset, frame, block.slice, options))
-
-    compute.map_blocks(work, store.missing(), label="featurize, blocks")
+    blocks = _Blocks(dataset, zonal.Frame.of(dataset), options)
+    with store.hold():
+        store.declare(static, stamp, sizes=sizes, chunks={"glacier": per_block})
+        job = compute.Job(blocks.load, blocks.compute, store.write)
+        needs = block_bytes(dataset, per_block)
+        compute.run(job, store.missing(), label="featurize, blocks", bytes_each=needs)
     return _refuse_if_none_left(store)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What is stored of some glaciers, in memory."""
+
+    identity: xr.Dataset
+    """(glacier,)"""
+    dated: xr.Dataset
+    """(glacier, inventory)"""
+    outlines: zonal.Outlines
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Steps of the work on a block of glaciers."""
+
+    cube: xr.Dataset
+    frame: zonal.Frame
+    options: FeaturizeOptions
+
+    def load(self, block: Block) -> Loaded:
+        return load_block(self.cube, block.slice)
+
+    def compute(self, block: Block, loaded: Loaded) -> dict[str, npt.NDArray[Any]]:
+        return compute_block(self.cube, self.frame, loaded, self.options)
+
+
+def block_bytes(cube: xr.Dataset, glaciers: int) -> int:
+    """Peak memory of one block of a number of glaciers in work, about."""
+    years = len(hydro_years(cube))
+    series = glaciers * years * (12 * _BYTES_OF_MONTH + len(predictor_units("north")) * _BYTES_OF_PREDICTOR)
+    terrain = min(cube.sizes["y"] * cube.sizes["x"], zonal.MAX_WINDOW_CELLS) * _BYTES_OF_CELL
+    return series + terrain + _climate_bytes(cube, glaciers)
+
+
+def _climate_bytes(cube: xr.Dataset, glaciers: int) -> int:
+    """Memory of the climate around the block of glaciers that spans most of its grid."""
+    cells = np.ones(1)
+    starts = np.arange(0, cube.sizes["glacier"], glaciers)
+    for dim, along in (("clim_lat", cube.lat.values), ("clim_lon", cube.lon.values)):
+        step = abs(np.diff(cube[dim].values)).min(initial=360.0)
+        span = np.maximum.reduceat(along, starts) - np.minimum.reduceat(along, starts)
+        cells = cells * np.minimum(cube.sizes[dim], np.ceil(span / step) + 3)
+    return int(cells.max()) * cube.sizes["time"] * _BYTES_OF_CLIMATE
 
 
 def _refuse_if_none_left(features: Store) -> Store:
@@ -137,15 +185,20 @@ def reference_mask(years: npt.NDArray[np.int32], options: FeaturizeOptions) -> n
     return (years >= first) & (years <= last)
 
 
-def compute_block(
-    cube: xr.Dataset, frame: zonal.Frame, glaciers: slice, options: FeaturizeOptions
-) -> dict[str, npt.NDArray[Any]]:
-    """Every stored variable of a run of glaciers."""
+def load_block(cube: xr.Dataset, glaciers: slice) -> Loaded:
+    """Read a run of glaciers."""
     some = cube[["glacier_id", "unit_id", "lon", "lat", "area_m2", "vertex_start", "vertex_count"]]
     some = some.isel(glacier=glaciers).load()
     dated = cube[[name for name in cube.variables if str(name).startswith("inventory_")]].isel(glacier=glaciers).load()
+    return Loaded(some, dated, zonal.Outlines.of(cube, some))
+
+
+def compute_block(
+    cube: xr.Dataset, frame: zonal.Frame, loaded: Loaded, options: FeaturizeOptions
+) -> dict[str, npt.NDArray[Any]]:
+    """Every stored variable of a run of glaciers; windows of the grids are read as they are reduced."""
+    some, dated, outlines = loaded.identity, loaded.dated, loaded.outlines
     years = hydro_years(cube)
-    outlines = zonal.Outlines.of(cube, some)
 
     topography = zonal.topography(frame, outlines, bands=options.bands)
     weather = zonal.climate(

@@ -205,26 +205,26 @@ class SMBModel:
             raise ValueError(f"the model has no net {net!r}; it has {sorted([*self.nets, *self.rasters])}.")
         return net
 
-    def save(self, folder: str | Path) -> None:
-        """Write the model to a folder; see `models.storing`."""
+    def save(self, folder: str | Path | provenance.Folder) -> None:
+        """Write the model to a local folder, or to a bucket through ``Files.at(URL)``; see `models.storing`."""
         from glacierscale.models import storing
 
-        storing.save(self, Path(folder))
+        storing.save(self, storing.folder_of(folder))
 
     @classmethod
-    def load(cls, folder: str | Path) -> SMBModel:
-        """Read a model back.
+    def load(cls, folder: str | Path | provenance.Folder) -> SMBModel:
+        """Read a model back from a local folder, or from a bucket through ``Files.at(URL)``.
 
         Raises
         ------
         FileNotFoundError
             If there is no model.
         ValueError
-            If its weights are damaged or it is of another format.
+            If its weights are damaged, it is of another format, or the folder is a bare URL.
         """
         from glacierscale.models import storing
 
-        return storing.load(Path(folder))
+        return storing.load(storing.folder_of(folder))
 
 
 def spread(members: Floats) -> Floats:

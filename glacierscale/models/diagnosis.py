@@ -45,7 +45,7 @@ def sensitivities(net: RasterNet, scene: Scene) -> tuple[Floats, Floats]:
     per_kelvin, per_ten_percent : (outline,)
         kg m-2 K-1, and kg m-2 for 10 % more precipitation.
     """
-    surface, known = scene.surface, scene.known
+    surface, known = scene.whole, scene.known
     total = np.zeros((2, len(surface.elevation)))
     for years, found in answers(net, 0, surface, scene.weather):
         told = known[surface.outline][:, years]
@@ -99,7 +99,7 @@ def shuffled(scene: Scene, name: str, rng: np.random.Generator) -> Scene:
         mixed = torch.from_numpy(rng.permutation(known))
         values[:, torch.from_numpy(known), months] = getattr(scene.weather, field)[:, mixed, months]
         return replace(scene, weather=replace(scene.weather, **{field: values}))
-    surface = scene.surface
+    surface = scene.whole
     size = surface.context.shape[1] // len(INPUTS)
     order = rng.permutation(len(surface.elevation))
     context = surface.context.copy()

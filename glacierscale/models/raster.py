@@ -14,7 +14,7 @@ from glacierscale.models import likelihood, networks
 from glacierscale.models.form import Form, Tensors
 from glacierscale.models.functionals import Functionals
 from glacierscale.models.networks import Balances, Cells, Weather
-from glacierscale.models.surface import Surface
+from glacierscale.models.surface import Ground, Surface
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
@@ -53,13 +53,13 @@ def known_years(weather: Weather) -> torch.Tensor:
     return torch.isfinite(weather.temp).all(-1) & torch.isfinite(weather.precip).all(-1)
 
 
-def with_climate(seen: Functionals, surface: Surface, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def with_climate(seen: Functionals, surface: Ground, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Observations whose glaciers have climate in all years that they touch: (observation,).
 
     Parameters
     ----------
     seen : Functionals
-    surface : Surface
+    surface : Ground
     known : (outline, year)
         From `known_years`.
     """
@@ -99,7 +99,7 @@ class RasterNet:
                 some = weather.take(slice(None), which)
                 yield which, networks.balances(own, self.form, cells, some)
 
-    def observe(self, fold: int, functionals: Functionals, which: Ints, surface: Surface, weather: Weather) -> Floats:
+    def observe(self, fold: int, functionals: Functionals, which: Ints, surface: Ground, weather: Weather) -> Floats:
         """Some observations as every member of a fold predicts them: (member, observation) kg m-2."""
         return predict(self.own(fold), self.form, functionals, which, surface, weather)
 
@@ -110,7 +110,7 @@ class RasterNet:
 
 
 def predict(
-    own: Tensors, form: Form, functionals: Functionals, which: Ints, surface: Surface, weather: Weather
+    own: Tensors, form: Form, functionals: Functionals, which: Ints, surface: Ground, weather: Weather
 ) -> Floats:
     """Some observations as many networks predict them: (network, observation) kg m-2.
 
@@ -123,7 +123,7 @@ def predict(
         Over `surface`.
     which : (observation,)
         Ascending numbers.
-    surface : Surface
+    surface : Ground
     weather : Weather
         Of the surface's outlines, all years of the features. Observations that need unknown months are NaN.
     """
@@ -146,15 +146,17 @@ def predict(
     return out
 
 
-def part_of(surface: Surface, form: Form, outlines: Ints) -> tuple[Ints, Cells]:
+def part_of(ground: Ground, form: Form, outlines: Ints) -> tuple[Ints, Cells]:
     """Numbers of the cells of some outlines (ascending), and those cells by themselves."""
-    return np.flatnonzero(np.isin(surface.outline, outlines)), cells_of(surface.take(outlines), form)
+    end = np.cumsum(ground.cells)
+    numbers = [np.arange(end[outline] - ground.cells[outline], end[outline]) for outline in outlines]
+    return np.concatenate(numbers), cells_of(ground.take(outlines), form)
 
 
 def pieces(
     functionals: Functionals,
     which: Ints,
-    surface: Surface,
+    surface: Ground,
     *,
     cell_years: int,
     rng: np.random.Generator | None = None,
@@ -166,7 +168,7 @@ def pieces(
     functionals : Functionals
     which : (observation,)
         Ascending numbers.
-    surface : Surface
+    surface : Ground
     cell_years : int
         About how many cells x years a piece should hold.
     rng : numpy.random.Generator
@@ -178,7 +180,7 @@ def pieces(
         Ascending numbers each. Observations of many years keep their years together.
     """
     units, of_observation = np.unique(functionals.unit_id[which], return_inverse=True)
-    cells = np.bincount(surface.outline, minlength=len(surface.unit_id))
+    cells = surface.cells
     outlines_of = [np.flatnonzero(surface.unit_id == unit) for unit in units]
     first, last = (getattr(functionals, name)[which] for name in ("first_year", "last_year"))
     together = bool((first != last).any())

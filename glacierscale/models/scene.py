@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import xarray as xr
 
 from glacierscale.models.functionals import Functionals, functionals_of, table_of
@@ -14,7 +15,7 @@ from glacierscale.models.networks import Weather
 from glacierscale.models.physics import BIASES_K
 from glacierscale.models.raster import known_years, weather_of, with_climate
 from glacierscale.models.rows import Design, Rows
-from glacierscale.models.surface import Surface, surface_of
+from glacierscale.models.surface import Ground, Surface, surface_of
 from glacierscale.schema import text
 
 Floats = npt.NDArray[np.floating]
@@ -25,7 +26,7 @@ Ints = npt.NDArray[np.integer]
 class Scene:
     """Observed glaciers as raster networks see them."""
 
-    surface: Surface
+    surface: Ground
     weather: Weather
     """Of the surface's outlines, all years of the features; years that lack a month are zero"""
     known: npt.NDArray[np.bool_]
@@ -34,6 +35,12 @@ class Scene:
     """All observations that can be seen"""
     reference_elevation: float
     """Mean elevation of the region's ice, m"""
+
+    @property
+    def whole(self) -> Surface:
+        """All of its cells in memory."""
+        ground = self.surface
+        return ground if isinstance(ground, Surface) else ground.take(np.arange(len(ground.unit_id)))
 
 
 def reference_elevation(features: xr.Dataset) -> float:
@@ -66,26 +73,71 @@ def scene_of(
     ValueError
         If none of the observations can be seen, with the reasons.
     """
+    table = observed(features, kinds)
+    units = np.unique(table.obs_unit_id)
+    chosen = rows_of(features, patches, units)
+    parts = [
+        surface_of(dataset.isel(glacier=rows).load(), reference_m, kernel)
+        for dataset, rows in zip(patches, chosen, strict=True)
+        if len(rows)
+    ]
+    surface = Surface.concatenate(parts)
+    return scene_over(features, table, surface, surface, reference_m)
+
+
+def observed(features: xr.Dataset, kinds: tuple[str, ...]) -> pd.DataFrame:
+    """Observations of some kinds, as `table_of` gives them; refuses to go on without any."""
     table = table_of(features, kinds)
     if table.empty:
         raise ValueError(
             f"no observation of kind {', '.join(kinds)} in the hydrological years of the features; check the targets, "
             "the catalogue's observations and the region's years."
         )
-    units = np.unique(table.obs_unit_id)
-    parts = []
+    return table
+
+
+def rows_of(features: xr.Dataset, patches: Sequence[xr.Dataset], units: npt.NDArray[np.str_]) -> list[Ints]:
+    """Rows of the patches of every size that belong to some units and are not set aside.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    chosen: list[Ints] = []
     for dataset in patches:
         mine = np.isin(text(dataset.unit_id.values), units) & (text(dataset.set_aside.values) == "")
         aside = text(features.set_aside.values)[dataset.feature_row.values] != ""
-        chosen = np.flatnonzero(mine & ~aside)
-        if len(chosen):
-            parts.append(surface_of(dataset.isel(glacier=chosen).load(), reference_m, kernel))
-    if not parts:
+        chosen.append(np.flatnonzero(mine & ~aside))
+    if not any(map(len, chosen)):
         raise ValueError(
             f"none of the {len(units)} observed glaciers ({', '.join(units[:3])}) has a patch with ice; they have no "
             "outline, or were set aside. Look at set_aside of the patches."
         )
-    surface = Surface.concatenate(parts)
+    return chosen
+
+
+def scene_over(
+    features: xr.Dataset, table: pd.DataFrame, ground: Ground, surface: Surface, reference_m: float
+) -> Scene:
+    """A scene on ground that lies in memory or in stores.
+
+    Parameters
+    ----------
+    features : xarray.Dataset
+    table : pandas.DataFrame
+        From `table_of`.
+    ground : Ground
+    surface : Surface
+        The same cells; what is heavy in them, neighbourhood and radiation, may be left out.
+    reference_m : float
+        From `reference_elevation`.
+
+    Raises
+    ------
+    ValueError
+        If none of the observations can be seen, with the reasons.
+    """
     weather = weather_of(features, surface.feature_row)
     complete = known_years(weather).numpy()
     weather = weather.filled()
@@ -93,7 +145,7 @@ def scene_of(
     found = _with_climate(found, surface, complete)
     if not len(found):
         raise ValueError("none of the observations can be seen:\n  " + "\n  ".join(found.left_out[:10]))
-    return Scene(surface=surface, weather=weather, known=complete, functionals=found, reference_elevation=reference_m)
+    return Scene(surface=ground, weather=weather, known=complete, functionals=found, reference_elevation=reference_m)
 
 
 def rows_of_observations(seen: Functionals) -> Rows:

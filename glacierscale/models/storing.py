@@ -1,10 +1,10 @@
-"""Models on disk: safetensors and JSON, never pickles."""
+"""Models in a folder or bucket: safetensors and JSON, never pickles."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from glacierscale.models import packing
 from glacierscale.models.bundle import SMBModel, mask
 from glacierscale.models.physics import TemperatureIndex
 from glacierscale.models.scaling import Scaler
+from glacierscale.provenance import Folder
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -24,11 +25,45 @@ FORMAT = 2
 _JSON, _TENSORS = "model.json", "weights.safetensors"
 
 
-def save(model: SMBModel, folder: Path) -> None:
+@dataclass(frozen=True)
+class _Local:
+    """A folder on this machine."""
+
+    url: str
+
+    def read(self, name: str) -> bytes | None:
+        """Content of a file, or None where there is none."""
+        path = Path(self.url, name)
+        return path.read_bytes() if path.exists() else None
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file whole or not at all."""
+        path = Path(self.url, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(path.name + ".new")
+        fresh.write_bytes(data)
+        fresh.replace(path)
+
+
+def folder_of(place: str | Path | Folder) -> Folder:
+    """A place as something to read and write files in; a path is a folder on this machine.
+
+    Raises
+    ------
+    ValueError
+        If it is a URL: who opens buckets is `store.Files`.
+    """
+    if not isinstance(place, str | Path):
+        return place
+    if "://" in str(place):
+        raise ValueError(f"{place} is a URL, expected a local folder; pass glacierscale.store.Files.at(URL).")
+    return _Local(str(place))
+
+
+def save(model: SMBModel, folder: Folder) -> None:
     """Write a model to a folder; the JSON, which carries the checksum of the weights, comes last."""
     from safetensors.numpy import save as dump
 
-    folder.mkdir(parents=True, exist_ok=True)
     arrays: Arrays = {
         "scaler.mean": model.scaler.mean,
         "scaler.std": model.scaler.std,
@@ -71,11 +106,11 @@ def save(model: SMBModel, folder: Path) -> None:
         "stamp": model.stamp.as_dict(),
         "weights_sha256": provenance.digest(weights),
     }
-    _replace(folder / _TENSORS, weights)
-    _replace(folder / _JSON, json.dumps(description, indent=1).encode())
+    folder.write(_TENSORS, weights)
+    folder.write(_JSON, json.dumps(description, indent=1).encode())
 
 
-def load(folder: Path) -> SMBModel:
+def load(folder: Folder) -> SMBModel:
     """Read a model back; see `SMBModel.load`."""
     about, a = _read(folder)
     own = {name: _below(a, f"{name}.") for name in about["nets"]}
@@ -119,25 +154,25 @@ def save_arrays(arrays: Mapping[str, npt.NDArray[Any]], file: Path) -> None:
     """Write named arrays to one safetensors file."""
     from safetensors.numpy import save as dump
 
-    file.parent.mkdir(parents=True, exist_ok=True)
-    _replace(file, dump({key: np.ascontiguousarray(value) for key, value in arrays.items()}))
+    _Local(str(file.parent)).write(file.name, dump({key: np.ascontiguousarray(v) for key, v in arrays.items()}))
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], Arrays]:
+def _read(folder: Folder) -> tuple[dict[str, Any], Arrays]:
     """Description and arrays of a model, checked against each other."""
     from safetensors.numpy import load as parse
 
-    if not (folder / _JSON).exists():
-        raise FileNotFoundError(f"no model at {folder}: {_JSON} is missing. Train one with `glacierscale train`.")
+    place, described = folder.url, folder.read(_JSON)
+    if described is None:
+        raise FileNotFoundError(f"no model at {place}: {_JSON} is missing. Train one with `glacierscale train`.")
     try:
-        about = json.loads((folder / _JSON).read_text())
+        about = json.loads(described)
     except ValueError as error:
-        raise ValueError(f"{folder / _JSON} is no JSON ({error}); train the model again.") from error
+        raise ValueError(f"{place}/{_JSON} is no JSON ({error}); train the model again.") from error
     if about.get("format") != FORMAT:
-        raise ValueError(f"{folder} holds a model of format {about.get('format')}, expected {FORMAT}; train again.")
-    weights = (folder / _TENSORS).read_bytes()
+        raise ValueError(f"{place} holds a model of format {about.get('format')}, expected {FORMAT}; train again.")
+    weights = folder.read(_TENSORS) or b""
     if provenance.digest(weights) != about["weights_sha256"]:
-        raise ValueError(f"{folder / _TENSORS} does not have the checksum that {_JSON} states; train again.")
+        raise ValueError(f"{place}/{_TENSORS} does not have the checksum that {_JSON} states; train again.")
     return about, parse(weights)
 
 
@@ -172,9 +207,3 @@ def _plan(words: list[list[Any]], arrays: Arrays, prefix: str) -> FoldPlan:
             for number, (scheme, name, glaciers, years) in enumerate(words)
         )
     )
-
-
-def _replace(path: Path, data: bytes) -> None:
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_bytes(data)
-    fresh.replace(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,29 @@ INPUTS = tuple(_SCALES)
 _NEEDED = ("elevation", "slope", "sin_aspect", "cos_aspect", "curvature", "ice_fraction", "margin_distance")
 
 
+class Ground(Protocol):
+    """Ice cells of outlines, in memory as a `Surface` or in stores; cells of one outline follow one another."""
+
+    @property
+    def unit_id(self) -> npt.NDArray[np.str_]:
+        """(outline,) observed glacier it belongs to."""
+        ...
+
+    @property
+    def feature_row(self) -> Ints:
+        """(outline,) its position in the features."""
+        ...
+
+    @property
+    def cells(self) -> Ints:
+        """(outline,) how many cells it has."""
+        ...
+
+    def take(self, outlines: Ints) -> Surface:
+        """Some of the outlines, ascending."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Surface:
     """Ice cells of some outlines."""
@@ -76,6 +100,11 @@ class Surface:
     """(outline,) m"""
     size: Ints
     """(outline,) cells of a side of the patch"""
+
+    @property
+    def cells(self) -> Ints:
+        """(outline,) how many cells it has."""
+        return np.bincount(self.outline, minlength=len(self.unit_id))
 
     @classmethod
     def concatenate(cls, parts: Sequence[Surface]) -> Surface:

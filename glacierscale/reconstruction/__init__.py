@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,14 @@ import xarray as xr
 from glacierscale import compute, provenance, schema
 from glacierscale.models.bundle import SMBModel, spread
 from glacierscale.reconstruction.options import ReconstructOptions
-from glacierscale.store import Block, Store
+from glacierscale.store import Block, Files, Store
 
 __all__ = ["ReconstructOptions", "reconstruct"]
 
 Floats = npt.NDArray[np.floating]
+
+_BYTES_OF_VALUE, _BYTES_OF_BALANCE = 16, 6
+"""Peak bytes of a value of a glacier in a year, and of a member's balance of a pixel of a patch in a year."""
 
 
 def reconstruct(
@@ -50,13 +54,13 @@ def reconstruct(
         are kept.
     """
     place = "model" if isinstance(model, SMBModel) else provenance.relative(model, to)
-    model = model if isinstance(model, SMBModel) else SMBModel.load(model)
+    model = model if isinstance(model, SMBModel) else SMBModel.load(Files.at(model))
     near, far = (options.net or best for best in (model.best_observed, model.best_unobserved))
     source = Store.at(features, schema.FEATURES)
     rasters = {net for net in (near, far) if net in model.rasters}
     drawn = next((net for net in (options.net, "hybrid", "cnn") if net in model.rasters), "")
     needed = rasters or options.seasonal or (drawn and options.maps)
-    folder = patches or Path(source.url).parent
+    folder = patches or provenance.join(source.url, "..")
     stores = Store.all_in(folder, "patches_*.zarr", schema.PATCHES) if needed else ()
     if options.seasonal and not drawn:
         raise ValueError(f"seasonal asks for a raster network; the model has {sorted(model.nets)}. Train a hybrid.")
@@ -66,7 +70,10 @@ def reconstruct(
         inputs={"model": provenance.Input(url=place, fingerprint=model.stamp.fingerprint)}
         | {
             name: provenance.Input(url=provenance.relative(found.url, to), fingerprint=found.fingerprint())
-            for name, found in {"features": source, **{Path(found.url).stem: found for found in stores}}.items()
+            for name, found in {
+                "features": source,
+                **{PurePosixPath(found.url).stem: found for found in stores},
+            }.items()
         },
     )
     store = Store(str(to), schema.RECONSTRUCTION)
@@ -74,7 +81,7 @@ def reconstruct(
         from glacierscale.reconstruction import maps
 
         for found in stores:
-            beside = Path(str(to)).parent / Path(found.url).name.replace("patches", "smb_map")
+            beside = provenance.join(to, f"../{PurePosixPath(found.url).name.replace('patches', 'smb_map')}")
             maps.write(model, place, source, found, to=beside, net=drawn, seasonal=options.seasonal)
     if not store.is_complete(stamp):
         _write(store, stamp, model, source, [found.open() for found in stores], options, drawn)
@@ -98,30 +105,78 @@ def _write(
     attributes["net"] = near if near == far else f"{near} for observed glaciers, {far} for the others"
     static = xr.Dataset({"hydro_year": ("hydro_year", dataset.hydro_year.values)}, attrs=attributes)
     members = max(model.members_of(net) for net in (near, far))
-    store.declare(
-        static,
-        stamp,
-        sizes={"glacier": dataset.sizes["glacier"], "member": members},
-        chunks={"glacier": source.blocks()[0].stop},
-        without=() if options.seasonal else ("smb_winter",),
-    )
+    glaciers = source.blocks()[0].stop
+    blocks = _Blocks(model, dataset, tuple(patches), near, far, members, drawn if options.seasonal else "")
+    with store.hold():
+        store.declare(
+            static,
+            stamp,
+            sizes={"glacier": dataset.sizes["glacier"], "member": members},
+            chunks={"glacier": glaciers},
+            without=() if options.seasonal else ("smb_winter",),
+        )
+        job = compute.Job(blocks.load, blocks.compute, store.write)
+        needs = blocks.block_bytes(glaciers)
+        compute.run(job, store.missing(), label="reconstruct, blocks", bytes_each=needs)
 
-    def work(block: Block) -> None:
-        whole = _Block(model, dataset, patches, block.slice)
-        arrays = whole.arrays(near, far, members)
-        if options.seasonal:
-            arrays["smb_winter"] = whole.raster(drawn, "winter").mean(axis=0)
-        store.write(block, arrays)
 
-    compute.map_blocks(work, store.missing(), label="reconstruct, blocks")
+@dataclass(frozen=True)
+class _Blocks:
+    """Steps of the work on a block of glaciers."""
+
+    model: SMBModel
+    features: xr.Dataset
+    patches: tuple[xr.Dataset, ...]
+    near: str
+    far: str
+    members: int
+    seasonal: str
+    """Raster network of the winter balance; empty where none is wanted."""
+
+    def load(self, block: Block) -> _Loaded:
+        features = self.features.isel(glacier=block.slice).load()
+        parts = []
+        for patches in self.patches:
+            row = patches.feature_row.values
+            mine = np.flatnonzero((row >= block.start) & (row < block.stop))
+            if len(mine):
+                part = patches.isel(glacier=mine).load()
+                parts.append(part.assign(feature_row=part.feature_row - block.start))
+        return _Loaded(features, tuple(parts))
+
+    def compute(self, _: Block, loaded: _Loaded) -> dict[str, npt.NDArray[Any]]:
+        whole = _Block(self.model, loaded)
+        arrays = whole.arrays(self.near, self.far, self.members)
+        if self.seasonal:
+            arrays["smb_winter"] = whole.raster(self.seasonal, "winter").mean(axis=0)
+        return arrays
+
+    def block_bytes(self, glaciers: int) -> int:
+        """Peak memory of one block of a number of glaciers in work, about."""
+        years = self.features.sizes["hydro_year"]
+        row = self.features.sizes["predictor"] + 24 + self.members
+        total = glaciers * years * row * _BYTES_OF_VALUE
+        for patches in self.patches:
+            most = _most_together(patches.feature_row.values // glaciers)
+            cells = most * patches.sizes["x"] ** 2
+            total += cells * (2 * self.members * years * _BYTES_OF_BALANCE + patches.sizes["channel"] * _BYTES_OF_VALUE)
+        return total
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A run of glaciers in memory."""
+
+    features: xr.Dataset
+    patches: tuple[xr.Dataset, ...]
+    """One of each size that the glaciers need, ``feature_row`` counted from the first glacier of the run."""
 
 
 class _Block:
     """A run of glaciers, predicted by any net of a model."""
 
-    def __init__(self, model: SMBModel, features: xr.Dataset, patches: Sequence[xr.Dataset], glaciers: slice) -> None:
-        self.model, self.whole, self.patches, self.slice = model, features, patches, glaciers
-        self.features = features.isel(glacier=glaciers).load()
+    def __init__(self, model: SMBModel, loaded: _Loaded) -> None:
+        self.model, self.features, self.patches = model, loaded.features, loaded.patches
         self.reason = schema.text(self.features.set_aside.values).astype(object)
 
     def arrays(self, near: str, far: str, members: int) -> dict[str, npt.NDArray[Any]]:
@@ -151,20 +206,20 @@ class _Block:
         own = self.model.rasters[net]
         count, years = self.features.sizes["glacier"], self.features.sizes["hydro_year"]
         out = np.full((own.members, count, years), np.nan)
-        for patches in self.patches:
-            row = patches.feature_row.values
-            mine = np.flatnonzero((row >= self.slice.start) & (row < self.slice.start + count))
-            if not len(mine):
-                continue
-            part = patches.isel(glacier=mine).load()
-            at = part.feature_row.values - self.slice.start
+        for part in self.patches:
+            at = part.feature_row.values
             reason = schema.text(part.set_aside.values)
             self.reason[at] = np.where(self.reason[at] == "", reason, self.reason[at])
             part = part.assign(set_aside=("glacier", schema.text(self.reason[at])))
-            found = mapping.glaciers(own, part, self.whole)
+            found = mapping.glaciers(own, part, self.features)
             if found is not None:
-                out[:, found.surface.feature_row - self.slice.start] = found.mean(getattr(found, season))
+                out[:, found.surface.feature_row] = found.mean(getattr(found, season))
         return out
+
+
+def _most_together(group: npt.NDArray[np.integer]) -> int:
+    """Size of the largest group of equal numbers."""
+    return int(np.unique(group, return_counts=True)[1].max(initial=0))
 
 
 def _repeated(found: Floats, members: int) -> Floats:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from glacierscale import compute, provenance, schema
 from glacierscale.models.bundle import SMBModel
 from glacierscale.models.mapping import PARAMETERS, maps
+from glacierscale.models.raster import RasterNet
 from glacierscale.store import Block, Store
 
 _BLOCK_BYTES = 2**27
+_COPIES = 4
+"""Maps of a block at once, as they are made and as they are packed, beside every member's balances."""
 
 
 def write(
@@ -62,23 +68,44 @@ def write(
     )
     size = rasters.sizes["x"]
     per_glacier = 4 * size**2 * source.sizes["hydro_year"] * (1 + seasonal)
-    store.declare(
-        static,
-        stamp,
-        sizes={"glacier": rasters.sizes["glacier"], "y": size, "x": size},
-        chunks={"glacier": max(1, min(schema.MAPS.blocks["glacier"], _BLOCK_BYTES // per_glacier))},
-        without=() if seasonal else ("winter_map",),
-    )
-
-    def work(block: Block) -> None:
-        part = rasters.isel(glacier=block.slice).load()
-        identity = (*schema.IDENTITY, *schema.PLACEMENT)
-        arrays = {name: part[name].values for name in identity} | {"set_aside": _reasons(part, source)}
-        part = part.assign(set_aside=("glacier", arrays["set_aside"]))
-        store.write(block, arrays | maps(model.rasters[net], part, source, seasonal=seasonal))
-
-    compute.map_blocks(work, store.missing(), label=f"map {size} cells, blocks")
+    glaciers = max(1, min(schema.MAPS.blocks["glacier"], _BLOCK_BYTES // per_glacier))
+    blocks = _Blocks(model.rasters[net], source, rasters, seasonal)
+    with store.hold():
+        store.declare(
+            static,
+            stamp,
+            sizes={"glacier": rasters.sizes["glacier"], "y": size, "x": size},
+            chunks={"glacier": glaciers},
+            without=() if seasonal else ("winter_map",),
+        )
+        job = compute.Job(blocks.load, blocks.compute, store.write)
+        needs = glaciers * (2 * blocks.net.members + _COPIES) * per_glacier
+        compute.run(job, store.missing(), label=f"map {size} cells, blocks", bytes_each=needs)
     return store
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Steps of the work on a block of patches."""
+
+    net: RasterNet
+    features: xr.Dataset
+    patches: xr.Dataset
+    seasonal: bool
+
+    def load(self, block: Block) -> tuple[xr.Dataset, xr.Dataset]:
+        """Patches, and the features of their glaciers, ``feature_row`` counted among these."""
+        part = self.patches.isel(glacier=block.slice).load()
+        order, row = np.unique(part.feature_row.values, return_inverse=True)
+        return part.assign(feature_row=("glacier", row)), self.features.isel(glacier=order).load()
+
+    def compute(self, _: Block, loaded: tuple[xr.Dataset, xr.Dataset]) -> dict[str, npt.NDArray[Any]]:
+        """Every stored variable."""
+        part, features = loaded
+        identity = (*schema.IDENTITY, *schema.PLACEMENT)
+        arrays = {name: part[name].values for name in identity} | {"set_aside": _reasons(part, features)}
+        part = part.assign(set_aside=("glacier", arrays["set_aside"]))
+        return arrays | maps(self.net, part, features, seasonal=self.seasonal)
 
 
 def _reasons(patches: xr.Dataset, features: xr.Dataset) -> np.ndarray:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from glacierscale import provenance
 from glacierscale.catalog import Catalog, CatalogError, open_catalog
-from glacierscale.store import Store, StoreError
+from glacierscale.store import Files, Store, StoreError
 
 _STAGES = {"ingest": "Ingest", "featurize": "Featurize", "train": "Train", "reconstruct": "Reconstruct"}
 
@@ -91,17 +90,19 @@ def _upstream(smb: Store) -> dict[str, provenance.Stamp]:
     found = {}
     for name, entry in smb.stamp.inputs.items():
         place = provenance.found_from(smb.url, entry.url)
-        file = Path(place) / "model.json"
-        if name == "model" and file.is_file():
-            stamp = provenance.Stamp.from_dict(json.loads(file.read_text(encoding="utf-8"))["stamp"])
-            same = stamp.fingerprint == entry.fingerprint
-        elif name == "features":
-            try:
+        try:
+            if name == "model":
+                described = Files.at(place).read("model.json")
+                if described is None:
+                    continue
+                stamp = provenance.Stamp.from_dict(json.loads(described)["stamp"])
+                same = stamp.fingerprint == entry.fingerprint
+            elif name == "features":
                 store = Store.at(place)
                 stamp, same = store.stamp, store.fingerprint() == entry.fingerprint
-            except StoreError:
+            else:
                 continue
-        else:
+        except StoreError:
             continue
         if same:
             found[stamp.verb] = stamp

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from glacierscale import schema
-from glacierscale.store import Store
+from glacierscale import provenance, schema
+from glacierscale.store import Files, Store
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -83,10 +82,10 @@ class Surface:
 
 
 def map_stores(smb: Store) -> list[Store]:
-    """Stores of maps that lie beside a reconstruction in a local folder, from small patches to large."""
-    if "://" in smb.url:
-        return []
-    return [Store.at(place, schema.MAPS) for place in sorted(Path(smb.url).absolute().parent.glob("smb_map_*.zarr"))]
+    """Stores of maps that lie beside a reconstruction, in its folder or bucket, from small patches to large."""
+    folder = provenance.join(smb.url, "..")
+    names = Files.at(folder).stores("smb_map_*.zarr")
+    return [Store.at(provenance.join(folder, name), schema.MAPS) for name in names]
 
 
 def set_aside(datasets: Sequence[xr.Dataset]) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from glacierscale import provenance, schema
 from glacierscale.reporting import kinds, rasters
 from glacierscale.reporting.options import ReportOptions
-from glacierscale.store import Store
+from glacierscale.store import Files, Store
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -27,7 +27,7 @@ def report(
     to: str | Path,
     cube: str | Path | Store | None = None,
     options: ReportOptions = ReportOptions(),
-) -> Path:
+) -> Path | str:
     """Make one self-contained HTML page of a reconstruction and its scores.
 
     Stores of maps, ``smb_map_*.zarr`` beside the reconstruction, and the tables of `kinds.TABLES` in the folder of the
@@ -38,9 +38,9 @@ def report(
     smb : str, Path or Store
         A reconstruction.
     scores : str or Path
-        Folder that `evaluate` wrote.
+        Folder or URL that `evaluate` wrote.
     to : str or Path
-        HTML file.
+        HTML file, on this machine or in a bucket.
     cube : str, Path or Store
         The cube, for outlines and relief on the map; without it glaciers are points.
     options : ReportOptions
@@ -48,34 +48,33 @@ def report(
 
     Returns
     -------
-    Path
-        The page. One made of the same inputs is kept.
+    Path or str
+        The page, a path or its URL. One made of the same inputs is kept.
 
     Raises
     ------
     FileNotFoundError
         If the tables of scores are missing.
     """
-    import pandas as pd
-
-    store, folder, page = Store.at(smb, schema.RECONSTRUCTION), Path(scores), provenance.local_folder(to)
-    tables = _tables(folder)
+    page: Path | str = str(to) if "://" in str(to) else Path(to)
+    folder, name = Files.at(provenance.join(to, "..")), PurePosixPath(page).name
+    store, tables = Store.at(smb, schema.RECONSTRUCTION), _tables(Files.at(scores))
     source = None if cube is None else Store.at(cube, schema.CUBE)
     maps = rasters.map_stores(store)
     stores = [store, *maps] if source is None else [store, source, *maps]
     stamp = provenance.Stamp(
-        verb="report", options=provenance.options_dict(options), inputs=inputs(stores, tables, page.parent)
+        verb="report", options=provenance.options_dict(options), inputs=inputs(stores, tables, folder.url)
     )
-    _refuse_strangers(store, tables["scores"], source, maps)
+    _refuse_strangers(store, tables["scores"], f"{scores}/scores.parquet", source, maps)
     mark = f"<!-- glacierscale {stamp.fingerprint} -->"
-    if page.exists() and page.read_text(encoding="utf-8").rstrip().endswith(mark):
+    if (folder.read(name) or b"").rstrip().endswith(mark.encode()):
         return page
     from glacierscale.reporting.facts import facts
     from glacierscale.reporting.page import render
 
     reconstruction, mapped = store.open(), [place.open() for place in maps]
     dataset = None if source is None else source.open()
-    read = {name: pd.read_parquet(table) for name, table in tables.items()}
+    read = {name: provenance.read_table(table) for name, table in tables.items()}
     html = render(
         reconstruction,
         read["predictions"],
@@ -89,37 +88,29 @@ def report(
         facts=facts(store, source),
         title=options.title or f"Surface mass balance of {reconstruction.attrs['region']}",
     )
-    _replace(page, f"{html.rstrip()}\n{mark}\n")
+    folder.write(name, f"{html.rstrip()}\n{mark}\n".encode())
     return page
 
 
-def inputs(stores: Sequence[Store], tables: Mapping[str, Path], folder: Path) -> dict[str, provenance.Input]:
+def inputs(stores: Sequence[Store], tables: Mapping[str, bytes], folder: str) -> dict[str, provenance.Input]:
     """Everything that decides what a page in a folder shows: its stores and tables with their fingerprints."""
     found = {
-        Path(store.url).stem if store.schema.name == "maps" else store.schema.name: provenance.Input(
+        PurePosixPath(store.url).stem if store.schema.name == "maps" else store.schema.name: provenance.Input(
             url=provenance.relative(store.url, folder), fingerprint=store.fingerprint()
         )
         for store in stores
     }
     return found | {
-        name: provenance.Input(url=name, fingerprint=provenance.file_digest(table)) for name, table in tables.items()
+        name: provenance.Input(url=name, fingerprint=provenance.digest(table)) for name, table in tables.items()
     }
 
 
-def _replace(page: Path, html: str) -> None:
-    """Write a page whole or not at all."""
-    page.parent.mkdir(parents=True, exist_ok=True)
-    fresh = page.with_name(page.name + ".new")
-    fresh.write_text(html, encoding="utf-8")
-    fresh.replace(page)
-
-
-def _refuse_strangers(smb: Store, scores: Path, cube: Store | None, maps: Sequence[Store]) -> None:
+def _refuse_strangers(smb: Store, scores: bytes, place: str, cube: Store | None, maps: Sequence[Store]) -> None:
     """Raise `ValueError` if scores, cube or maps belong to another run than the reconstruction."""
     made = smb.stamp.inputs.get("model")
-    scored = provenance.stamp_of_table(scores).inputs.get("model")
+    scored = provenance.stamp_of_table(scores, place).inputs.get("model")
     if scored and made and scored.fingerprint != made.fingerprint:
-        raise ValueError(f"{scores} scores another model than the one that made {smb.url}; evaluate that one.")
+        raise ValueError(f"{place} scores another model than the one that made {smb.url}; evaluate that one.")
     for store in maps:
         drawn = store.stamp.inputs.get("model")
         if drawn and made and drawn.fingerprint != made.fingerprint:
@@ -131,14 +122,14 @@ def _refuse_strangers(smb: Store, scores: Path, cube: Store | None, maps: Sequen
             raise ValueError(f"{cube.url} lacks {lacks}; give the cube that it was made of.")
 
 
-def _tables(folder: Path) -> dict[str, Path]:
-    """Tables of a folder that the page shows, by name."""
+def _tables(folder: Files) -> dict[str, bytes]:
+    """Content of the tables of a folder that the page shows, by name."""
     names = ("predictions", "scores", "coefficients", *kinds.TABLES)
-    tables = {name: place for name in names if (place := folder / f"{name}.parquet").exists()}
-    absent = [str(folder / f"{name}.parquet") for name in ("predictions", "scores") if name not in tables]
+    read = {name: folder.read(f"{name}.parquet") for name in names}
+    absent = [f"{folder.url}/{name}.parquet" for name in ("predictions", "scores") if read[name] is None]
     if absent:
         raise FileNotFoundError(f"no {' and no '.join(absent)}; make them with `glacierscale evaluate`.")
-    return tables
+    return {name: table for name, table in read.items() if table is not None}
 
 
 def outlines_of(cube: xr.Dataset) -> gpd.GeoDataFrame:

@@ -7,22 +7,43 @@ an error, never NaN.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from glacierscale import provenance, schema
-from glacierscale.schema import Schema, Variable
+from glacierscale.schema import Schema
 from glacierscale.store.blocks import DECLARED, RECORDS, Block, Damage, NoStoreError, StoreError
+from glacierscale.store.files import Files
 
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
+    from glacierscale.store.layout import Layout
+    from glacierscale.store.lease import HeldError
     from glacierscale.store.objects import Objects
 
-__all__ = ["Block", "Damage", "NoStoreError", "Store", "StoreError"]
+__all__ = ["Block", "Damage", "Files", "HeldError", "NoStoreError", "Store", "StoreError", "hold"]
+
+
+def __getattr__(name: str) -> object:
+    """`HeldError`, whose module loads Zarr."""
+    if name == "HeldError":
+        from glacierscale.store.lease import HeldError
+
+        return HeldError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def hold(place: str | Path, verb: str) -> AbstractContextManager[object]:
+    """Hold the lease of an output (folder or URL) while a verb writes to it; `HeldError` names who else holds it."""
+    from glacierscale.store import lease, transactions
+
+    return lease.hold(transactions.plain(str(place)), verb)
 
 
 @dataclass(frozen=True)
@@ -58,8 +79,8 @@ class Store:
 
     @classmethod
     def all_in(cls, folder: str | Path, pattern: str, wanted: Schema) -> tuple[Store, ...]:
-        """Every store of a kind in a local folder whose name fits a pattern, at least one, in order of names."""
-        found = tuple(cls.at(path, wanted) for path in sorted(Path(folder).glob(pattern)))
+        """Every store of a kind in a folder or bucket whose name fits a pattern, at least one, in order of names."""
+        found = tuple(cls.at(provenance.join(folder, name), wanted) for name in Files.at(folder).stores(pattern))
         if not found:
             made = " or ".join(verb for verb, schema_of in schema.WRITTEN_BY.items() if schema_of is wanted)
             raise NoStoreError(f"{folder} holds no {pattern}; run `glacierscale {made}` into it first.")
@@ -75,6 +96,7 @@ class Store:
         sizes: Mapping[str, int],
         chunks: Mapping[str, int] | None = None,
         without: Collection[str] = (),
+        codec: Literal["none", "lz4"] | None = None,
     ) -> Store:
         """Create the store: all metadata, and every variable that no block writes.
 
@@ -90,6 +112,9 @@ class Store:
             Entries per block where they differ from the schema's.
         without : collection of str
             Optional variables that this store lacks.
+        codec : "none" or "lz4"
+            How rasters are packed: not at all, the default for folders, or bit-shuffled and compressed, the default
+            for object stores. The values are the same. A store that is there keeps its own.
 
         Returns
         -------
@@ -105,9 +130,8 @@ class Store:
         """
         from glacierscale.store import layout, objects
 
-        if "://" not in self.url:
-            provenance.local_folder(Path(self.url).absolute().parent)  # no store inside another
-        place = objects.Objects(self.url, create=True)
+        Files.at(provenance.join(self.url, ".."))  # no store inside another
+        place = self._objects(create=True)
         found, declared = layout.found(place)
         if found is not None:
             stamp.refuse_unless_same(found, self.url)
@@ -117,9 +141,10 @@ class Store:
         elif not place.empty() and place.get(f"{RECORDS}/declaring") is None:
             raise NoStoreError(f"{self.url} holds something that is no glacierscale store; write elsewhere.")
         place.put(f"{RECORDS}/declaring", b"")
+        codec = layout.declared_codec(place, self.schema) or codec or ("lz4" if "://" in self.url else "none")
         lengths = {**{str(name): length for name, length in static.sizes.items()}, **sizes}
         attributes = layout.root_attributes(self.schema, static.attrs, stamp, chunks or {})
-        made = layout.create(self.schema, static, attributes, lengths, without)
+        made = layout.create(self.schema, static, attributes, lengths, without, codec)
         for key, data in made.items():
             place.put(key, data)
         sealed = {key: objects.seal(data) for key, data in made.items()}
@@ -140,54 +165,33 @@ class Store:
         Raises
         ------
         ValueError
-            If the block is not one of the store's, or a variable is missing or has another shape.
+            If the block is not one of the store's, or a variable is missing or has another shape or kind of values.
+            Nothing is written then.
         """
-        import zarr
+        from glacierscale.store import writing
 
-        from glacierscale.store import layout, objects
+        writing.write(place := self._objects(), self._layout(place), block, arrays)
 
-        if block not in self.blocks(block.dim):
-            raise ValueError(f"block {block} is not aligned to the chunks of {self.url}; take one from Store.blocks().")
-        place = objects.Objects(self.url)
-        recorder = objects.Recording(place.zarr(read_only=False))
-        group = zarr.open_group(recorder, mode="r+", use_consolidated=True)
-        expected = 0
-        for name, variable in self._variables_along(block.dim).items():
-            array = group[name]
-            assert isinstance(array, zarr.Array)
-            array = array.with_config({"write_empty_chunks": True})
-            region = tuple(block.slice if dim == block.dim else slice(None) for dim in variable.dims)
-            shape = tuple(
-                block.stop - block.start if dim == block.dim else size
-                for dim, size in zip(variable.dims, array.shape, strict=True)
-            )
-            if name not in arrays or arrays[name].shape != shape:
-                came = arrays[name].shape if name in arrays else "nothing"
-                raise ValueError(f"block {block} of {self.url}: {name} has shape {came}, expected {shape}.")
-            array[region] = layout.encode(arrays[name], variable)
-            expected += layout.chunks_in(array, variable.dims, block.dim, block.stop - block.start)
-        if len(recorder.written) != expected:
-            raise StoreError(
-                f"block {block} of {self.url}: {len(recorder.written)} chunks written, expected {expected}."
-            )
-        place.put(f"{RECORDS}/{block.name}.json", objects.pack_record(recorder.written, {}))
+    def hold(self) -> AbstractContextManager[object]:
+        """Hold the lease of the store while a run writes to it; `HeldError` says who else does."""
+        made_by = {kind.name: verb for verb, kind in schema.WRITTEN_BY.items()}
+        return hold(self.url, made_by[self.schema.name])
 
     # Progress
 
     def blocks(self, dim: str = "glacier") -> list[Block]:
         """Every block along a dimension, in order."""
-        attributes, sizes = self._layout()
-        step, length = int(attributes["glacierscale_blocks"][dim]), sizes.get(dim, 0)
-        return [Block(dim, start, min(start + step, length)) for start in range(0, length, step)]
+        return self._layout(self._objects()).blocks(dim)
 
     def missing(self, dim: str = "glacier") -> list[Block]:
         """Blocks along a dimension without a completion record: what a run has left to do."""
-        done = self._objects().keys(RECORDS)
-        return [block for block in self.blocks(dim) if f"{RECORDS}/{block.name}.json" not in done]
+        place = self._objects()
+        return _without_record(place, self._layout(place).blocks(dim))
 
     def unfinished(self) -> list[Block]:
         """Blocks without a completion record, along every dimension."""
-        return [block for dim in self.schema.blocks if self._variables_along(dim) for block in self.missing(dim)]
+        place = self._objects()
+        return _without_record(place, self._layout(place).all_blocks())
 
     def forget(self, damages: Sequence[Damage]) -> None:
         """Take damaged blocks off the list of what is done, so that running the verb again computes them anew."""
@@ -206,14 +210,14 @@ class Store:
         """
         from glacierscale.store import layout
 
-        if "://" not in self.url and not Path(self.url).exists():
+        try:
+            place = self._objects()
+        except NoStoreError:
             return False
-        place = self._objects()
         found, declared = layout.found(place)
-        if found is None:
-            return False
-        stamp.refuse_unless_same(found, self.url)
-        return place.has(declared) and not self.unfinished()
+        if found is not None:
+            stamp.refuse_unless_same(found, self.url)
+        return found is not None and place.has(declared) and not self.unfinished()
 
     # Reading
 
@@ -227,26 +231,17 @@ class Store:
         chunks : dict or "auto"
             Dask chunks; None reads when indexed.
         """
-        import xarray as xr
+        from glacierscale.store import reading
 
-        from glacierscale.store import objects
-
-        left = self.unfinished()
+        place = self._objects()
+        found = self._layout(place)
+        left = _without_record(place, found.all_blocks())
         if left and not partial:
             raise StoreError(
                 f"{self.url} is unfinished: {len(left)} blocks are missing, the first is {left[0]}. "
                 "Run the command that makes it again, or open it with partial=True."
             )
-        strict = objects.Strict(self._objects().zarr(read_only=True))
-        dataset = xr.open_zarr(strict, consolidated=True, zarr_format=3, chunks=chunks)
-        if not left:
-            # NumPy's variable-width strings lack casts that users expect; identifiers are few, so read them now.
-            texts = [
-                name for name, v in self.schema.variables.items() if v.dtype == "string" and name in dataset.variables
-            ]
-            dataset = dataset.assign(
-                {name: dataset[name].copy(data=schema.text(dataset[name].values)) for name in texts}
-            )
+        dataset = reading.opened(place, found, finished=not left, chunks=chunks)
         return schema.check(dataset, self.schema)
 
     @property
@@ -260,38 +255,42 @@ class Store:
         return provenance.Stamp.from_dict(found)
 
     def fingerprint(self) -> str:
-        """Digest of the stamp and of every completion record: the same for the same content."""
+        """Digest of the stamp, the attributes and all values: the same for the same content, however it is packed."""
+        from glacierscale.store import verification
+
         place = self._objects()
-        records = [place.get(key) or b"" for key in sorted(place.keys(RECORDS))]
-        return provenance.digest(self.stamp.fingerprint.encode() + b"".join(records))
+        own = ("glacierscale_stamp", "history")  # the stamp is digested without what decides nothing
+        attributes = {name: value for name, value in self._layout(place).attributes.items() if name not in own}
+        parts = [self.stamp.fingerprint, json.dumps(attributes, sort_keys=True), *verification.seals(place)]
+        return provenance.digest("\n".join(parts))
 
     def verify(self) -> list[Damage]:
         """Every object that is missing, has another length or another checksum, and every unfinished block."""
         from glacierscale.store import verification
 
         place = self._objects()
-        damages = verification.damages(place, DECLARED, None)
+        damages = verification.of_declaration(place)
         if any(damage.key in ("zarr.json", f"{RECORDS}/{DECLARED}.json") for damage in damages):
             return damages  # what blocks there are is not known
-        for dim in self.schema.blocks:
-            if self._variables_along(dim):
-                for block in self.blocks(dim):
-                    damages += verification.damages(place, block.name, block)
+        found = self._layout(place)
+        for block in found.all_blocks():
+            damages += verification.of_block(place, found, block)
         return damages
 
-    def _objects(self) -> Objects:
-        from glacierscale.store import objects
+    def _objects(self, *, create: bool = False) -> Objects:
+        from glacierscale.store import transactions
 
-        return objects.Objects(self.url)
+        return transactions.objects_at(self.url, create=create)
 
-    def _layout(self) -> tuple[dict[str, Any], dict[str, int]]:
+    def _layout(self, place: Objects) -> Layout:
         from glacierscale.store import layout
 
-        return layout.read_layout(self._objects())
+        found = layout.read_layout(place, self.schema)
+        if not found.arrays:
+            raise StoreError(f"{self.url} was never declared; run the command that makes it again.")
+        return found
 
-    def _variables_along(self, dim: str) -> dict[str, Variable]:
-        from glacierscale.store import layout
 
-        present = self._layout()[0]["glacierscale_variables"]
-        variables = self.schema.variables.items()
-        return {n: v for n, v in variables if n in present and layout.block_dim(self.schema, v) == dim}
+def _without_record(place: Objects, blocks: Sequence[Block]) -> list[Block]:
+    done = place.present(f"{RECORDS}/{block.name}.json" for block in blocks)
+    return [block for block in blocks if f"{RECORDS}/{block.name}.json" not in done]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import math
 import warnings
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,76 @@ import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import MemoryStore
 
-from glacierscale import provenance
+from glacierscale import provenance, schema
 from glacierscale.schema import IDENTITY, Schema, Variable
-from glacierscale.store.blocks import DECLARED, RECORDS, StoreError
+from glacierscale.store import shards
+from glacierscale.store.blocks import DECLARED, RECORDS, Block, StoreError
 from glacierscale.store.objects import Objects, unpack_record
 
 _TIME = {"units": "days since 1970-01-01", "calendar": "proleptic_gregorian"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The metadata of a store, read once for one operation."""
+
+    wanted: Schema
+    """Kind of store."""
+    attributes: Mapping[str, Any]
+    """Attributes of the root group; none where there is no store."""
+    arrays: Mapping[str, Mapping[str, Any]]
+    """Metadata of every array by name."""
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Length of every dimension."""
+        return {
+            dim: size
+            for array in self.arrays.values()
+            for dim, size in zip(array["dimension_names"], array["shape"], strict=True)
+        }
+
+    def blocks(self, dim: str) -> list[Block]:
+        """Every block along a dimension, in order."""
+        step, length = int(self.attributes["glacierscale_blocks"][dim]), self.sizes.get(dim, 0)
+        return [Block(dim, start, min(start + step, length)) for start in range(0, length, step)]
+
+    def all_blocks(self) -> list[Block]:
+        """Every block along every dimension that a variable is written along."""
+        return [block for dim in self.wanted.blocks if self.along(dim) for block in self.blocks(dim)]
+
+    def along(self, dim: str) -> dict[str, Variable]:
+        """Variables that blocks along a dimension write."""
+        return {
+            name: variable
+            for name, variable in self.wanted.variables.items()
+            if name in self.arrays and block_dim(self.wanted, variable) == dim
+        }
+
+    def shape(self, name: str, block: Block) -> tuple[int, ...]:
+        """Shape of a block of a variable."""
+        array = self.arrays[name]
+        return tuple(
+            block.stop - block.start if dim == block.dim else int(size)
+            for dim, size in zip(array["dimension_names"], array["shape"], strict=True)
+        )
+
+    def keys(self, name: str, block: Block) -> list[str]:
+        """Objects that hold a block of a variable: its chunks, or its one shard."""
+        array = self.arrays[name]
+        along = zip(
+            array["dimension_names"], array["shape"], array["chunk_grid"]["configuration"]["chunk_shape"], strict=True
+        )
+        spans = [
+            range(block.start // chunk, -(-block.stop // chunk)) if dim == block.dim else range(-(-size // chunk))
+            for dim, size, chunk in along
+        ]
+        return ["/".join((name, "c", *map(str, place))) for place in itertools.product(*spans)]
+
+    def shards(self) -> dict[str, tuple[int, int]]:
+        """Entries and chunks per shard of every array that has shards."""
+        forms = {name: shards.form_of(array) for name, array in self.arrays.items()}
+        return {name: (self.arrays[name]["shape"][0], form[0]) for name, form in forms.items() if form}
 
 
 def create(
@@ -28,6 +94,7 @@ def create(
     attributes: Mapping[str, Any],
     sizes: Mapping[str, int],
     without: Collection[str],
+    codec: shards.Codec,
 ) -> dict[str, bytes]:
     """All objects of a freshly declared store: metadata, and every array that no block writes, by key."""
     variables = {name: variable for name, variable in wanted.variables.items() if name not in without}
@@ -39,12 +106,15 @@ def create(
         by_blocks = block_dim(wanted, variable) is not None
         if not by_blocks and name not in static.variables:
             raise StoreError(f"{name} must be given when a {wanted.name} store is declared.")
+        shape = tuple(sizes[dim] for dim in variable.dims)
+        block = tuple(_chunk(dim, sizes[dim], wanted, attributes) for dim in variable.dims)
         array = group.create_array(
             name,
-            shape=tuple(sizes[dim] for dim in variable.dims),
+            shape=shape,
             dtype=_stored_dtype(variable),
-            chunks=tuple(_chunk(dim, sizes[dim], wanted, attributes) for dim in variable.dims),
-            compressors=[ZstdCodec(level=1), Crc32cCodec()],
+            chunks=(1, *block[1:]) if variable.sharded else block,
+            shards=block if variable.sharded else None,
+            compressors=[*(shards.compressors(codec) if variable.sharded else [ZstdCodec(level=1)]), Crc32cCodec()],
             dimension_names=variable.dims,
             fill_value=_fill_value(variable),
             attributes=_attributes_of(name, variable),
@@ -83,20 +153,24 @@ def block_dim(wanted: Schema, variable: Variable) -> str | None:
     return next((dim for dim in variable.dims if dim in wanted.blocks), None)
 
 
-def read_layout(place: Objects) -> tuple[dict[str, Any], dict[str, int]]:
-    """Attributes of the root group and length of every dimension, from the consolidated metadata.
+def read_layout(place: Objects, wanted: Schema) -> Layout:
+    """What the consolidated metadata of a store says, in one read.
 
-    Both are empty where there is no store.
+    Raises
+    ------
+    StoreError
+        If the metadata is damaged. Where there is none, the layout has no attributes and no arrays.
     """
     text = place.get("zarr.json")
     if text is None:
-        return {}, {}
+        return Layout(wanted, {}, {})
     try:
         root = json.loads(text)
-        arrays = (root.get("consolidated_metadata") or {"metadata": {}})["metadata"].values()
-        sizes = {dim: size for a in arrays for dim, size in zip(a["dimension_names"], a["shape"], strict=True)}
-        return dict(root["attributes"]), sizes
-    except (ValueError, KeyError, TypeError) as error:
+        arrays = (root.get("consolidated_metadata") or {"metadata": {}})["metadata"]
+        made = Layout(wanted, dict(root["attributes"]), arrays)
+        _ = made.sizes  # reads what every array must have
+        return made
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             f"the metadata of {place.url} cannot be read: {error}. Remove the store and run again."
         ) from error
@@ -114,16 +188,22 @@ def found(place: Objects) -> tuple[dict[str, Any] | None, list[str]]:
     except StoreError:
         pass
     try:
-        attributes, _ = read_layout(place)
+        attributes = read_layout(place, schema.CUBE).attributes
     except StoreError:
         return None, []
     return attributes.get("glacierscale_stamp"), [f"{RECORDS}/{DECLARED}.json"]
 
 
-def chunks_in(array: zarr.Array[Any], dims: tuple[str, ...], dim: str, length: int) -> int:
-    """How many chunks a block of `length` entries along `dim` fills."""
-    spans = (length if name == dim else size for name, size in zip(dims, array.shape, strict=True))
-    return math.prod(math.ceil(span / chunk) for span, chunk in zip(spans, array.chunks, strict=True))
+def declared_codec(place: Objects, wanted: Schema) -> shards.Codec | None:
+    """How the chunks of a store's shards are packed, from the metadata of any array; None where none tells."""
+    for name in (name for name, variable in wanted.variables.items() if variable.sharded):
+        try:
+            form = shards.form_of(json.loads(place.get(f"{name}/zarr.json") or b""))
+        except (ValueError, KeyError, TypeError, StoreError):
+            continue  # damaged: another may tell
+        if form:
+            return form[1]
+    return None
 
 
 def encode(values: Any, variable: Variable) -> Any:

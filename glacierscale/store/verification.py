@@ -1,13 +1,52 @@
-"""Compare the objects of a block with what its completion record says of them."""
+"""Compare the objects of a store with what its completion records say of them, one object in memory at a time."""
 
 from __future__ import annotations
 
-from glacierscale.store.blocks import RECORDS, Block, Damage, StoreError
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from glacierscale.store.blocks import DECLARED, RECORDS, Block, Damage, StoreError
+from glacierscale.store.layout import Layout
 from glacierscale.store.objects import Objects, seal, unpack_record
 
 
-def damages(place: Objects, name: str, block: Block | None) -> list[Damage]:
-    """Every fault of one block, or of the declaration where `block` is None."""
+def of_declaration(place: Objects) -> list[Damage]:
+    """Every fault of what was written when the store was declared."""
+    return _damages(place, DECLARED, None, ())
+
+
+def of_block(place: Objects, layout: Layout, block: Block) -> list[Damage]:
+    """Every fault of one block."""
+    expected = (key for name in layout.along(block.dim) for key in layout.keys(name, block))
+    return _damages(place, block.name, block, expected)
+
+
+def seals(place: Objects) -> list[str]:
+    """Every object that holds values with its checksum, the one of its values where they may be packed in other ways.
+
+    Raises
+    ------
+    StoreError
+        If a completion record is damaged.
+    """
+    records = sorted(place.keys(RECORDS))
+    with ThreadPoolExecutor(8) as pool:  # one small object each: on an object store the wait is all
+        texts = list(pool.map(place.get, records))
+    found = []
+    for record, text in zip(records, texts, strict=True):
+        try:
+            sealed = unpack_record(text or b"").objects
+        except StoreError as error:
+            raise StoreError(
+                f"{place.url}/{record}: {error}; `glacierscale verify STORE --repair` mends it."
+            ) from error
+        for key, (length, checksum, *content) in sorted(sealed.items()):
+            if not key.endswith("zarr.json"):
+                found.append(f"{key} {content or [length, checksum]}")
+    return found
+
+
+def _damages(place: Objects, name: str, block: Block | None, expected: Iterable[str]) -> list[Damage]:
     record_key = f"{RECORDS}/{name}.json"
     record = place.get(record_key)
     if record is None:
@@ -16,12 +55,13 @@ def damages(place: Objects, name: str, block: Block | None) -> list[Damage]:
         sealed = unpack_record(record).objects
     except StoreError as error:
         return [Damage(record_key, str(error), block)]
-    found = []
-    for key, (length, checksum) in sealed.items():
+    unnamed = [key for key in expected if key not in sealed]
+    found = [Damage(record_key, f"does not name {key}", block) for key in unnamed]
+    for key, (length, checksum, *_) in sealed.items():
         data = place.get(key)
         if data is None:
             found.append(Damage(key, "is missing", block))
-        elif seal(data) != [length, checksum]:
+        elif seal(data)[:2] != [length, checksum]:
             fault = "checksum differs" if len(data) == length else f"has {len(data)} bytes, expected {length}"
             found.append(Damage(key, fault, block))
     return found

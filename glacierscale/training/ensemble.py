@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +17,14 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from glacierscale.models import mlp
-from glacierscale.training.lightning import quiet_trainer
+from glacierscale.training import workers
+from glacierscale.training.checkpoints import Arrays, Checkpoints, State, Watch
+from glacierscale.training.lightning import moments, padded, quiet_trainer, remember, shaped, threads_of_torch
+from glacierscale.training.shares import Machine, Share
+from glacierscale.training.workers import Course
 
 Floats = npt.NDArray[np.floating]
-_PATIENT_SHARE = 0.98
+_PHILOX = 4  # numbers that one count of the generator makes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +57,14 @@ class Fitting:
 
 
 def fit(
-    tables: Tables, fitting: Fitting, *, accelerator: str = "auto", on_epoch: Callable[[], object] = lambda: None
-) -> dict[str, Floats]:
-    """Train all networks together.
+    tables: Tables,
+    fitting: Fitting,
+    *,
+    accelerator: str = "auto",
+    checkpoints: Checkpoints | None = None,
+    on_step: Callable[[], object] = lambda: None,
+) -> Arrays:
+    """Train all networks together, where `compute.current` says.
 
     Parameters
     ----------
@@ -62,33 +72,82 @@ def fit(
     fitting : Fitting
     accelerator : str
         Lightning's name of the hardware.
-    on_epoch : callable
-        Called after every epoch.
+    checkpoints : Checkpoints
+        Where to keep the state of an unfinished training, and to continue from; None keeps nothing.
+    on_step : callable
+        Called for every step that all networks have taken.
 
     Returns
     -------
     dict
         Parameters by name, each (fold, member, ...): those of the epoch with the least validation loss of each network.
     """
-    task = EnsembleTask(tables, fitting, on_epoch)
-    with quiet_trainer(accelerator=accelerator, max_epochs=fitting.epochs, deterministic=True) as trainer:
-        trainer.fit(task, DataLoader(_Steps(task.steps_per_epoch), batch_size=None))
     folds, members = tables.training.shape[:2]
-    return {n: v.cpu().numpy().reshape(folds, members, *v.shape[1:]) for n, v in task.best.items()}
+    course = Course(
+        train=train,
+        fitting=fitting,
+        networks=folds * members,
+        divisible=False,  # a step of a network is a few rows
+        accelerator=accelerator,
+        checkpoints=checkpoints,
+    )
+    best = workers.run(course, tables, on_step=on_step)
+    return {name: value.reshape(folds, members, *value.shape[1:]) for name, value in best.items()}
+
+
+def steps_of(tables: Tables, fitting: Fitting) -> int:
+    """Steps of one epoch: what the network with most rows needs to see them all."""
+    return int(np.ceil(tables.training.sum(axis=2).max() / fitting.batch_size))
+
+
+def train(tables: Tables, fitting: Fitting, share: Share, machine: Machine, watch: Watch) -> Arrays:
+    """Train some of the networks, each as it would be trained among all others.
+
+    Parameters
+    ----------
+    tables : Tables
+        Of all networks.
+    fitting : Fitting
+    share : Share
+        Which of them, in order of fold and member.
+    machine : Machine
+    watch : Watch
+        Knows where an earlier process got to, and is told of every step.
+
+    Returns
+    -------
+    dict
+        Parameters by name, each (network, ...): those of the epoch with the least validation loss of each network.
+
+    Raises
+    ------
+    FloatingPointError
+        If a loss is not finite.
+    """
+    state = watch.resume()
+    task = EnsembleTask(tables, fitting, share, watch, state)
+    if state is None or not state.done:
+        steps = range(task.step, task.steps_per_epoch * fitting.epochs)
+        with (
+            quiet_trainer(machine, max_steps=len(steps), deterministic=True) as trainer,
+            threads_of_torch(machine.threads),
+        ):
+            trainer.fit(task, DataLoader(_Steps(steps), batch_size=None))
+    return {name: shaped(value.cpu(), task.shapes[name]).contiguous().numpy() for name, value in task.best.items()}
 
 
 class _Steps(IterableDataset[int]):
-    """Step numbers of one epoch; the rows themselves are drawn on the device."""
+    """Step numbers; the rows themselves are drawn by the task."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: range) -> None:
         self.steps = steps
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.steps))
+        return iter(self.steps)
 
 
 class EnsembleTask(pl.LightningModule):
-    """All networks as one module."""
+    """Some of the networks as one module."""
 
     x: torch.Tensor
     y: torch.Tensor
@@ -101,77 +160,113 @@ class EnsembleTask(pl.LightningModule):
     least: torch.Tensor
     waited: torch.Tensor
 
-    def __init__(self, tables: Tables, fitting: Fitting, on_epoch: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, tables: Tables, fitting: Fitting, share: Share, watch: Watch, state: State | None) -> None:
         super().__init__()
-        self.fitting, self.on_epoch = fitting, on_epoch
+        self.fitting, self.share, self.watch, self.state = fitting, share, watch, state
+        self.step = state.step if state is not None else 0
         folds, members, _ = tables.training.shape
         drawn = mlp.many(folds * members, tables.scaled.shape[-1], fitting.hidden, fitting.seed)
+        self.shapes = {name: value.shape[1:] for name, value in drawn.items()}
+        own = {name: padded(value[share.networks]) for name, value in drawn.items()}
+        best = {name: value.clone() for name, value in own.items()}
+        least, waited = torch.full((share.count,), torch.inf), torch.zeros(share.count)
+        if state is not None:
+            found = {name: torch.from_numpy(value.copy()) for name, value in state.arrays.items()}
+            own, best = ({name: found[f"{kind}.{name}"] for name in drawn} for kind in ("now", "best"))
+            least, waited = found["least"], found["waited"]
         self.names = list(drawn)
-        self.networks = torch.nn.ParameterList(list(drawn.values()))
-        self.best = {name: value.clone() for name, value in drawn.items()}
+        self.networks = torch.nn.ParameterList(list(own.values()))
+        self.best = best
         learn, count = _lists(tables.training.reshape(folds * members, -1))
         stop, stop_count = _lists(tables.validation.reshape(folds * members, -1))
-        self.steps_per_epoch = int(np.ceil(count.max().item() / fitting.batch_size))
+        self.steps_per_epoch = steps_of(tables, fitting)
         for name, value in {
-            "x": torch.from_numpy(np.ascontiguousarray(tables.scaled, np.float32)),
-            "y": torch.from_numpy(np.ascontiguousarray(tables.target, np.float32)),
-            "w": torch.from_numpy(np.ascontiguousarray(tables.weight, np.float32)),
-            "fold": torch.arange(folds).repeat_interleave(members)[:, None],
-            "learn": learn,
-            "count": count,
-            "stop": stop,
-            "kept": (torch.arange(stop.shape[1])[None] < stop_count[:, None]).float(),
-            "least": torch.full((folds * members,), torch.inf),
-            "waited": torch.zeros(folds * members),
+            "x": torch.from_numpy(np.array(tables.scaled, np.float32)),
+            "y": torch.from_numpy(np.array(tables.target, np.float32)),
+            "w": torch.from_numpy(np.array(tables.weight, np.float32)),
+            "fold": torch.arange(folds).repeat_interleave(members)[share.networks, None],
+            "learn": learn[share.networks],
+            "count": count[share.networks],
+            "stop": stop[share.networks],
+            "kept": (torch.arange(stop.shape[1])[None] < stop_count[share.networks, None]).float(),
+            "least": least,
+            "waited": waited,
         }.items():
             self.register_buffer(name, value, persistent=False)
 
     def _loss(self, rows: torch.Tensor, mask: torch.Tensor | float = 1.0) -> torch.Tensor:
         """Weighted mean squared error of each network on its own rows: (network, row) -> (network,)."""
         x, y = self.x[self.fold, rows], self.y[self.fold, rows]
-        parameters = dict(zip(self.names, self.networks, strict=True))
+        parameters = {
+            name: shaped(value, self.shapes[name]) for name, value in zip(self.names, self.networks, strict=True)
+        }
         error = mlp.forward(parameters, self.fitting.hidden, x) - y
         weight = self.w[rows] * mask
         return (weight * error**2).sum(1) / weight.sum(1).clamp_min(1e-12)
 
     def training_step(self, step: int) -> torch.Tensor:
         """One step of every network on a batch of its own."""
-        draw = torch.rand(len(self.count), self.fitting.batch_size, generator=self.generator, device=self.device)
-        rows = self.learn.gather(1, (draw * self.count[:, None]).long())
+        draw = torch.from_numpy(draws(self.fitting.seed, int(step), self.share, self.fitting.batch_size))
+        rows = self.learn.gather(1, (draw.to(self.device) * self.count[:, None]).long())
         return self._loss(rows).sum()
 
     def on_train_start(self) -> None:
-        """Move what Lightning does not know about, and seed the draws."""
-        self.generator = torch.Generator(self.device).manual_seed(self.fitting.seed)
+        """Move what Lightning does not know about."""
         self.best = {name: value.to(self.device) for name, value in self.best.items()}
-        self._keep_the_best()
+        if self.state is None:
+            self._keep_the_best()
 
-    def on_train_epoch_end(self) -> None:
-        """Keep what each network has that is better; stop when nearly all have not improved for a while."""
-        self._keep_the_best()
-        self.on_epoch()
-        if (self.waited >= self.fitting.patience).float().mean() >= _PATIENT_SHARE:
-            self.trainer.should_stop = True
+    def on_train_batch_end(self, *_: Any) -> None:
+        """After an epoch, keep what each network has that is better; stop when none has improved for a while."""
+        self.step += 1
+        if self.step % self.steps_per_epoch == 0:
+            self._keep_the_best()
+        done = bool(self._is_done().all()) or self.step == self.steps_per_epoch * self.fitting.epochs
+        self.trainer.should_stop = self.trainer.should_stop or done
+        self.watch.after(self.step, self.arrays, done=done, terminated=self.trainer.received_sigterm)
+
+    def _is_done(self) -> torch.Tensor:
+        return self.waited >= self.fitting.patience
 
     @torch.no_grad()
     def _keep_the_best(self) -> None:
-        loss = self._loss(self.stop, self.kept)
-        if not torch.isfinite(loss).all():
-            broken = int((~torch.isfinite(loss)).sum())
+        loss, done = self._loss(self.stop, self.kept), self._is_done()
+        if not torch.isfinite(loss[~done]).all():
+            broken = int((~torch.isfinite(loss[~done])).sum())
             raise FloatingPointError(
                 f"the loss of {broken} networks is not finite; lower learning_rate, or check the predictors for NaN."
             )
-        better = loss < self.least - 1e-4 * self.least.clamp_max(1e6)
+        # Whether a network goes on depends on itself alone, so that it does not matter which others it is trained with.
+        better = (loss < self.least - 1e-4 * self.least.clamp_max(1e6)) & ~done
         self.least = torch.where(better, loss, self.least)
         for name, value in zip(self.names, self.networks, strict=True):
             self.best[name][better] = value[better]
         self.waited = torch.where(better, 0.0, self.waited + 1)
 
+    def arrays(self) -> Arrays:
+        """The state of all networks: (network, ...) each."""
+        now = {f"now.{name}": value for name, value in zip(self.names, self.networks, strict=True)}
+        kept = {f"best.{name}": value for name, value in self.best.items()}
+        held = {**now, **kept, "least": self.least, "waited": self.waited}
+        optimizer: Any = self.optimizers()
+        arrays = {name: value.detach().cpu().numpy() for name, value in held.items()}
+        return arrays | moments(optimizer.optimizer, self.names, list(self.networks))
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam with decoupled weight decay, element by element."""
-        return torch.optim.AdamW(
+        optimizer = torch.optim.AdamW(
             self.parameters(), lr=self.fitting.learning_rate, weight_decay=self.fitting.weight_decay, fused=True
         )
+        if self.state is not None:
+            remember(optimizer, self.names, list(self.networks), self.state.arrays, self.state.step)
+        return optimizer
+
+
+def draws(seed: int, step: int, share: Share, rows: int) -> Floats:
+    """Uniform numbers of the networks of a share at a step, the same whatever the share: (network, row) below 1."""
+    blocks = -(-rows // _PHILOX)
+    counter = np.random.Philox(key=np.array([seed, step], np.uint64)).advance(share.start * blocks)
+    return np.random.Generator(counter).random((share.count, blocks * _PHILOX))[:, :rows]
 
 
 def _lists(mask: npt.NDArray[np.bool_]) -> tuple[torch.Tensor, torch.Tensor]:

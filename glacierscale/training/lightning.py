@@ -1,29 +1,40 @@
-"""Lightning as both kinds of training use it: one device, nothing written, nothing said."""
+"""Lightning as both kinds of training use it: one device, nothing written, nothing said, and ended by SIGTERM."""
 
 from __future__ import annotations
 
 import logging
+import math
+import signal
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
+
+from glacierscale.training.shares import Machine
+
+_REGISTER = 16
+"""Elements in the longest vector register."""
 
 
 @contextmanager
-def quiet_trainer(*, accelerator: str, **limits: Any) -> Iterator[pl.Trainer]:
+def quiet_trainer(machine: Machine, **limits: Any) -> Iterator[pl.Trainer]:
     """A trainer without files and displays, and meanwhile none of Lightning's advice.
+
+    SIGTERM only sets `received_sigterm` of the trainer; who trains looks at it between steps.
 
     Parameters
     ----------
-    accelerator : str
-        Lightning's name of the hardware.
+    machine : Machine
+        Where to train.
     **limits
         How long to train, and other arguments of the trainer.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # what hardware there is, and advertisements
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _sigterm_left_to_lightning():
         # Batches are made of what is in memory already, so worker processes would only cost time; and a machine with a
         # GPU is used when Lightning is told "auto".
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -31,11 +42,82 @@ def quiet_trainer(*, accelerator: str, **limits: Any) -> Iterator[pl.Trainer]:
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
         yield pl.Trainer(
-            accelerator=accelerator,
-            devices=1,
+            accelerator=machine.accelerator,
+            devices=1 if machine.device < 0 else [machine.device],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             **limits,
         )
+
+
+@contextmanager
+def _sigterm_left_to_lightning() -> Iterator[None]:
+    """Take away a handler that would end a step in its middle; Lightning calls those it finds beside its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    arrived: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: arrived.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+    if arrived:  # after the last step
+        signal.raise_signal(signal.SIGTERM)
+
+
+@contextmanager
+def threads_of_torch(count: int) -> Iterator[None]:
+    """Let torch split single operations over so many threads meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def padded(value: torch.Tensor) -> torch.Tensor:
+    """Parameters of networks, each network's at the start of a vector register: (network, ...) -> (network, padded).
+
+    Adam rounds the last few elements of a tensor in another way than those that fill a register; without padding, how a
+    network is rounded would depend on which others it is trained with.
+    """
+    flat = value.reshape(len(value), -1)
+    return torch.nn.functional.pad(flat, (0, -flat.shape[1] % _REGISTER))
+
+
+def shaped(flat: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """A view of what was padded: (network, padded) -> (network, ...)."""
+    return flat[:, : math.prod(shape)].view(len(flat), *shape)
+
+
+def moments(optimizer: torch.optim.Optimizer, names: list[str], parameters: list[torch.Tensor]) -> dict[str, Any]:
+    """What Adam remembers of parameters, as arrays by name; nothing before its first step."""
+    found = {}
+    for name, value in zip(names, parameters, strict=True):
+        for kind in ("exp_avg", "exp_avg_sq"):
+            if value in optimizer.state:
+                found[f"{kind}.{name}"] = optimizer.state[value][kind].cpu().numpy()
+    return found
+
+
+def remember(
+    optimizer: torch.optim.Optimizer,
+    names: list[str],
+    parameters: list[torch.Tensor],
+    arrays: dict[str, Any],
+    step: int,
+) -> None:
+    """Give Adam back what `moments` took of it after so many steps."""
+    for name, value in zip(names, parameters, strict=True):
+        optimizer.state[value] = {
+            "step": torch.tensor(float(step), device=value.device),
+            **{
+                kind: torch.from_numpy(arrays[f"{kind}.{name}"].copy()).to(value.device)
+                for kind in ("exp_avg", "exp_avg_sq")
+            },
+        }

@@ -19,8 +19,10 @@ from glacierscale.models import rows as rows_module
 from glacierscale.models.bundle import HeldOut, SMBModel, fold_weights, row_numbers, rows_held
 from glacierscale.models.packing import Net
 from glacierscale.models.rows import Rows
-from glacierscale.store import Store
+from glacierscale.store import Files, Store, hold
+from glacierscale.training import checkpoints, judging
 from glacierscale.training import nets as training_nets
+from glacierscale.training.checkpoints import Checkpoints
 from glacierscale.training.options import RASTER, TABULAR, TrainOptions
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from glacierscale.training.rasters import Fitted
 
 Floats = npt.NDArray[np.floating]
-LAST_GOOD = "last_good.safetensors"
+_MODEL = "model.json"
 _TOLD = 5
 _log = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ def train(
     features : str, Path or Store
         A features store.
     to : str or Path
-        Folder of the model.
+        Folder or URL of the model. An interrupted training leaves its checkpoints there; the same command continues.
     patches : str or Path
         Folder that `rasterize` filled, for ``hybrid`` and ``cnn``; None looks beside the features.
     options : TrainOptions
@@ -62,15 +64,20 @@ def train(
     ------
     StampMismatch
         If the folder holds a model made otherwise.
+    HeldError
+        If another run trains into the same folder.
+    Terminated
+        If SIGTERM arrived; the state is saved before.
     ValueError
         If there are too few observations for a fold.
     FloatingPointError
         If a loss is not finite; the message names the observations, the last good weights are kept in the folder.
     """
-    to = provenance.local_folder(to)
+    files = Files.at(to)
     store = Store.at(features, schema.FEATURES)
     rasters = any(net in RASTER for net in options.nets)
-    stores = Store.all_in(patches or Path(store.url).parent, "patches_*.zarr", schema.PATCHES) if rasters else ()
+    beside = patches or provenance.join(store.url, "..")
+    stores = Store.all_in(beside, "patches_*.zarr", schema.PATCHES) if rasters else ()
     inputs = {"features": store, **{Path(found.url).stem: found for found in stores}}
     stamp = provenance.Stamp(
         verb="train",
@@ -80,12 +87,32 @@ def train(
             for name, found in inputs.items()
         },
     )
-    if (to / "model.json").exists():
-        found = SMBModel.load(to)
-        stamp.refuse_unless_same(found.stamp.as_dict(), str(to))
-        return found
+    if files.version(_MODEL) and not files.names(f"{checkpoints.FOLDER}/"):
+        return _known(files, stamp)  # a place that is only read needs no lease
+    with hold(to, "train"):
+        if files.version(_MODEL):
+            model = _known(files, stamp)
+        else:
+            checkpoints.tell_of_others(files.url, stamp)
+            model = _trained(store, stores, options, stamp, files.url)
+            model.save(files)
+        checkpoints.clear(files.url)
+    return model
+
+
+def _known(files: Files, stamp: provenance.Stamp) -> SMBModel:
+    """The model that is there, if it was made as the stamp says."""
+    model = SMBModel.load(files)
+    stamp.refuse_unless_same(model.stamp.as_dict(), files.url)
+    return model
+
+
+def _trained(
+    store: Store, patches: Sequence[Store], options: TrainOptions, stamp: provenance.Stamp, to: str
+) -> SMBModel:
+    """The model of a features store, its checkpoints below `to` meanwhile."""
     dataset = store.open()
-    scene = _scene(dataset, [found.open() for found in stores], options) if rasters else None
+    scene = _scene(dataset, patches, options) if patches else None
     tabular = [net for net in options.nets if net in TABULAR]
     names = options.predictors or rows_module.default_predictors([str(name) for name in dataset.predictor.values])
     if tabular or scene is None or (scene.functionals.kind == "annual").any():
@@ -93,9 +120,7 @@ def train(
     else:
         rows, names, kind = _rows_of_observations(scene), (), "observation"
     _tell_left_out([rows.left_out] if rows.left_out else [], scene)
-    model = fit(rows, names, options, stamp, recipe=dataset.attrs["recipe"], row_kind=kind, scene=scene, keep=to)
-    model.save(to)
-    return model
+    return fit(rows, names, options, stamp, recipe=dataset.attrs["recipe"], row_kind=kind, scene=scene, keep=to)
 
 
 def _tell_left_out(reasons: list[str], scene: Scene | None) -> None:
@@ -115,9 +140,9 @@ def fit(
     recipe: Mapping[str, Any] | None = None,
     row_kind: str = "annual",
     scene: Scene | None = None,
-    keep: Path | None = None,
+    keep: str = "",
 ) -> SMBModel:
-    """Train on observed rows, and on a scene of ice cells; `train` without the stores."""
+    """Train on observed rows, and on a scene of ice cells; `train` without the stores, `keep` where checkpoints go."""
     plan = _plan(rows, row_kind, options, scene)
     weight = 1 / rows.sigma**2
     weight = weight / weight.mean()
@@ -142,8 +167,8 @@ def fit(
     for name in options.nets:
         if name in TABULAR:
             fit_net = {"lasso": training_nets.fit_lasso, "mlp": training_nets.fit_mlp}[name]
-            nets[name], out_of_bag = fit_net(lesson, options)
-            residual[name] = _residual_std(left, out_of_bag)
+            nets[name], out_of_bag = fit_net(lesson, options, _kept(keep, stamp, name))
+            residual[name] = judging.residual_std(left, out_of_bag)
     model = SMBModel(
         predictors=tuple(predictors),
         plan=plan,
@@ -165,7 +190,7 @@ def fit(
     if scene is not None:
         model, of_rasters = _with_rasters(model, scene, options, keep)
         held |= of_rasters
-    return _judged(model, rows, held)
+    return judging.judged(model, rows, held)
 
 
 def _plan(rows: Rows, row_kind: str, options: TrainOptions, scene: Scene | None) -> FoldPlan:
@@ -193,11 +218,10 @@ def _extended(plan: FoldPlan, scene: Scene, options: TrainOptions) -> FoldPlan:
     return folds.extend(plan, seen.unit_id, *period, seen.lon, seen.lat, buffer_km=options.buffer_km)
 
 
-def _scene(features: xr.Dataset, patches: Sequence[xr.Dataset], options: TrainOptions) -> Scene:
-    from glacierscale.models import scene
+def _scene(features: xr.Dataset, patches: Sequence[Store], options: TrainOptions) -> Scene:
+    from glacierscale.training.feed import scene_in
 
-    reference = scene.reference_elevation(features)
-    return scene.scene_of(features, patches, options.targets, options.kernel, reference)
+    return scene_in(features, patches, options.targets, options.kernel)
 
 
 def _rows_of_observations(scene: Scene) -> Rows:
@@ -207,7 +231,7 @@ def _rows_of_observations(scene: Scene) -> Rows:
 
 
 def _with_rasters(
-    model: SMBModel, scene: Scene, options: TrainOptions, keep: Path | None
+    model: SMBModel, scene: Scene, options: TrainOptions, keep: str
 ) -> tuple[SMBModel, dict[tuple[str, str], HeldOut]]:
     """The model with its raster networks, and what those say of the rows that they hold out."""
     from glacierscale.training import rasters
@@ -218,11 +242,13 @@ def _with_rasters(
     fitted: dict[str, Fitted] = {}
     for name in [net for net in options.nets if net in RASTER]:
         own = replace(form, kind="cnn" if name == "cnn" else "hybrid")
+        kept = _kept(keep, model.stamp, name)
         fitted[name] = rasters.fit(
-            scene, plan, own, options, label=name, members=options.raster_members, keep=keep and keep / LAST_GOOD
+            scene, plan, own, options, label=name, members=options.raster_members, checkpoints=kept
         )
     # The yardstick on every kind of observation; the one on annual rows is fitted in closed form.
-    fitted[rasters.PLAIN] = rasters.fit(scene, plan, rasters.plain(form), options, label=rasters.PLAIN, members=1)
+    plain, kept = rasters.plain(form), _kept(keep, model.stamp, rasters.PLAIN)
+    fitted[rasters.PLAIN] = rasters.fit(scene, plan, plain, options, label=rasters.PLAIN, members=1, checkpoints=kept)
     model = replace(
         model,
         rasters={name: one.net for name, one in fitted.items()},
@@ -238,39 +264,6 @@ def _with_rasters(
     return model, held
 
 
-def _residual_std(left: Floats, out_of_bag: Floats) -> Floats:
-    """Spread of what is left in rows that members did not learn from: (fold, row), (fold, member, row) -> (fold,)."""
-    counted = np.isfinite(out_of_bag)
-    told = counted.any(axis=1)
-    mean = np.where(counted, out_of_bag, 0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
-    square = np.where(told, (left - mean) ** 2, 0).sum(axis=1)
-    std: Floats = np.sqrt(square / np.maximum(told.sum(axis=1), 1))
-    return std
-
-
-def _judged(model: SMBModel, rows: Rows, held: Mapping[tuple[str, str], HeldOut]) -> SMBModel:
-    """The model with what its held-out rows say: which net is better for whom, and the spread without observations."""
-    names = list(dict.fromkeys(net for net, _ in held)) or [*model.nets, *model.rasters]
-    schemes = [s for s in folds.SCHEMES if all((net, s) in held and len(held[net, s].row) for net in names)]
-    square = {key: (found.mean - rows.observed[found.row]) ** 2 for key, found in held.items()}
-
-    def better(among: tuple[str, ...]) -> str:
-        counted = [scheme for scheme in among if scheme in schemes] or schemes
-        if not counted:
-            return names[0]
-        error = {net: np.mean([np.sqrt(square[net, scheme].mean()) for scheme in counted]) for net in names}
-        return min(error, key=lambda net: error[net])
-
-    strict = next((scheme for scheme in ("lsygo", "spatial_blocks", "logo") if scheme in schemes), None)
-    unseen = {}
-    for net in dict.fromkeys([*names, *model.rasters]):  # the yardstick can reconstruct too
-        unseen[net] = model.residual_of(net)
-        if strict and (net, strict) in held:
-            excess = np.mean(square[net, strict] - held[net, strict].spread ** 2)
-            unseen[net] = float(np.sqrt(max(excess, unseen[net] ** 2)))
-    return replace(
-        model,
-        unseen_std=unseen,
-        best_observed=better(("loyo", "year_blocks")),
-        best_unobserved=better(("logo", "lsygo", "spatial_blocks")),
-    )
+def _kept(keep: str, stamp: provenance.Stamp, name: str) -> Checkpoints | None:
+    """Checkpoints of a net, where any are kept."""
+    return Checkpoints.below(keep, stamp, name) if keep else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,9 @@ import numpy.typing as npt
 from glacierscale import compute
 from glacierscale.folds import HOLDS_OUT_GLACIERS, FoldPlan
 from glacierscale.models.packing import Net
+from glacierscale.training.checkpoints import Arrays, Checkpoints, State
 from glacierscale.training.options import TrainOptions
+from glacierscale.training.shares import whole
 
 Floats = npt.NDArray[np.floating]
 _ENOUGH_GLACIERS = 8  # for some of them to be kept aside
@@ -49,37 +52,49 @@ def inner_groups(plan: FoldPlan, unit: npt.NDArray[np.str_], year: npt.NDArray[n
     return np.where(np.array(by_glacier)[:, None], number, year)
 
 
-def fit_lasso(lesson: Lesson, options: TrainOptions) -> tuple[Net, Floats]:
+def fit_lasso(lesson: Lesson, options: TrainOptions, checkpoints: Checkpoints | None = None) -> tuple[Net, Floats]:
     """Lasso of every fold and member, and its out-of-bag predictions (fold, member, row) in kg m-2."""
     from glacierscale.models import lasso
 
     pairs = lasso.interactions(lesson.predictors) if options.interactions else ()
-    folds, rows, width = lesson.scaled.shape
-    coefficient = np.zeros((folds, options.members, width + len(pairs)))
-    intercept = np.zeros((folds, options.members))
-    out_of_bag = np.full((folds, options.members, rows), np.nan)
-
-    def work(fold: int) -> None:
-        own = lesson.plan.folds[fold].train
-        coefficient[fold], intercept[fold], out_of_bag[fold][:, own] = lasso.fit(
-            lesson.scaled[fold, own],
-            lesson.left[fold, own],
-            lesson.weight[own],
-            lesson.group[fold, own],
-            pairs,
-            members=options.members,
-            rng=np.random.default_rng([options.seed, fold]),
-        )
-
-    with warnings.catch_warnings():
-        # Weak penalties at the far end of a path may stop short of the tolerance; the one-standard-error rule passes
-        # them over. Filters are the process's, so they are set here and not in the threads.
-        warnings.filterwarnings("ignore", message="Objective did not converge")
-        compute.map_threads(work, range(folds), label="train lasso, folds")
-    return lasso.Lasso(coefficient=coefficient, intercept=intercept, pairs=pairs), out_of_bag
+    everything = whole(len(lesson.plan.folds))
+    state = checkpoints.load(everything) if checkpoints is not None else None
+    if state is None:
+        with warnings.catch_warnings():
+            # Weak penalties at the far end of a path may stop short of the tolerance; the one-standard-error rule
+            # passes them over. Filters are the process's, so they are set here and not in the threads.
+            warnings.filterwarnings("ignore", message="Objective did not converge")
+            work = partial(_lasso_of, lesson, options, pairs)
+            found = compute.map_items(work, list(range(everything.of)), label="train lasso, folds")
+        arrays = {name: np.stack([one[name] for one in found]) for name in found[0]}
+        state = State(step=0, arrays=arrays, done=True)
+        if checkpoints is not None:
+            checkpoints.save(everything, state)
+    out_of_bag = state.arrays["out_of_bag"]
+    return lasso.Lasso(
+        coefficient=state.arrays["coefficient"], intercept=state.arrays["intercept"], pairs=pairs
+    ), out_of_bag
 
 
-def fit_mlp(lesson: Lesson, options: TrainOptions) -> tuple[Net, Floats]:
+def _lasso_of(lesson: Lesson, options: TrainOptions, pairs: tuple[tuple[int, int], ...], fold: int) -> Arrays:
+    """Lasso of every member of one fold."""
+    from glacierscale.models import lasso
+
+    own = lesson.plan.folds[fold].train
+    out_of_bag = np.full((options.members, len(lesson.weight)), np.nan)
+    coefficient, intercept, out_of_bag[:, own] = lasso.fit(
+        lesson.scaled[fold, own],
+        lesson.left[fold, own],
+        lesson.weight[own],
+        lesson.group[fold, own],
+        pairs,
+        members=options.members,
+        rng=np.random.default_rng([options.seed, fold]),
+    )
+    return {"coefficient": coefficient, "intercept": intercept, "out_of_bag": out_of_bag}
+
+
+def fit_mlp(lesson: Lesson, options: TrainOptions, checkpoints: Checkpoints | None = None) -> tuple[Net, Floats]:
     """Perceptron of every fold and member, and its out-of-bag predictions (fold, member, row) in kg m-2."""
     from glacierscale.models import mlp
     from glacierscale.training import ensemble
@@ -96,8 +111,8 @@ def fit_mlp(lesson: Lesson, options: TrainOptions) -> tuple[Net, Floats]:
     names = [field.name for field in dataclasses.fields(ensemble.Fitting)]
     fitting = ensemble.Fitting(**{name: getattr(options, name) for name in names})
     with compute.progress() as bar:
-        task = bar.add_task("train mlp, epochs", total=options.epochs)
-        parameters = ensemble.fit(tables, fitting, on_epoch=lambda: bar.advance(task))
+        task = bar.add_task("train mlp, steps", total=options.epochs * ensemble.steps_of(tables, fitting))
+        parameters = ensemble.fit(tables, fitting, checkpoints=checkpoints, on_step=lambda: bar.advance(task))
     net = mlp.MLP(parameters=parameters, hidden=options.hidden, scale=scale)
     predicted = np.stack([net.members(fold, lesson.scaled[fold]) for fold in range(len(scale))])
     return net, np.where(validation, predicted, np.nan)

@@ -10,29 +10,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
-from glacierscale import compute
 from glacierscale.models import constraints, likelihood, networks
-from glacierscale.models.form import Form, Tensors, draw
-from glacierscale.models.functionals import Functionals
-from glacierscale.models.likelihood import Targets
-from glacierscale.models.networks import Cells, Weather
-from glacierscale.models.raster import ELEMENTS_AT_ONCE, part_of, pieces
-from glacierscale.models.surface import Surface
-from glacierscale.training.lightning import quiet_trainer
+from glacierscale.models.form import Tensors, draw
+from glacierscale.models.raster import ELEMENTS_AT_ONCE
+from glacierscale.training import workers
+from glacierscale.training.checkpoints import Arrays, Checkpoints, State, Watch
+from glacierscale.training.lightning import moments, padded, quiet_trainer, remember, shaped, threads_of_torch
+from glacierscale.training.raster_steps import CONSTRAINED_STEPS, Feed, Fitting, Lesson, Step
+from glacierscale.training.shares import Machine, Share
+from glacierscale.training.workers import Course
 
-Floats = npt.NDArray[np.floating]
+__all__ = ["Feed", "Fitting", "Lesson", "NonFiniteLossError", "RasterTask", "Step", "fit", "train"]
+
 _WARM_SHARE = 0.05
-_CONSTRAINED_CELLS, _CONSTRAINED_YEARS, _CONSTRAINED_STEPS = 32, 2, 5
 _EXCESS_UNITS = {
     "cooler_is_not_worse": 10.0,
     "wetter_is_not_worse": 10.0,
@@ -42,51 +39,6 @@ _EXCESS_UNITS = {
 """Mean excess over each constraint that weighs as much as one unit of log likelihood; see `models.constraints`."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lesson:
-    """What the networks learn from."""
-
-    form: Form
-    surface: Surface
-    weather: Weather
-    """Of the surface's outlines, all years of the features"""
-    functionals: Functionals
-    weight: Floats
-    """(network, observation) how many independent values each stands for; 0 where a network does not train on it"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fitting:
-    """How long and how fast."""
-
-    steps: int
-    learning_rate: float
-    """Of the physical parameters; the convolution takes a tenth."""
-    weight_decay: float
-    cell_years: int
-    """Cells x years in one step"""
-    constraint_weight: float
-    seed: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """Tensors of one step."""
-
-    cells: Cells
-    weather: Weather
-    wanted: Targets
-    share: float
-    """One over how many steps an epoch has: all count the same observations once"""
-    name: str
-    """What it holds, in words"""
-
-    def to(self, device: torch.device) -> Step:
-        """The same on a device."""
-        parts = {name: getattr(self, name).to(device) for name in ("cells", "weather", "wanted")}
-        return Step(**parts, share=self.share, name=self.name)
-
-
 class NonFiniteLossError(FloatingPointError):
     """The loss became NaN or infinite; `state` holds the last good parameters."""
 
@@ -94,39 +46,19 @@ class NonFiniteLossError(FloatingPointError):
         super().__init__(message)
         self.state = state
 
-
-class Feed(IterableDataset[Step]):
-    """Steps without end, epoch after epoch: glaciers and years in a new order each time, the same for one seed."""
-
-    def __init__(self, lesson: Lesson, cell_years: int, seed: int) -> None:
-        self.lesson, self.cell_years, self.seed = lesson, cell_years, seed
-        self.trained = np.flatnonzero(lesson.weight.any(axis=0))
-        if not len(self.trained):
-            raise ValueError(
-                f"none of the {lesson.weight.shape[1]} observations trains any of the {len(lesson.weight)} networks; "
-                "check the targets and what is held out."
-            )
-
-    def __iter__(self) -> Iterator[Step]:
-        rng = np.random.default_rng(self.seed)
-        lesson = self.lesson
-        while True:
-            cut = pieces(lesson.functionals, self.trained, lesson.surface, cell_years=self.cell_years, rng=rng)
-            for outlines, years, some in cut:
-                cells, of_piece = part_of(lesson.surface, lesson.form, outlines)
-                yield Step(
-                    cells=of_piece,
-                    weather=lesson.weather.take(outlines, years),
-                    wanted=likelihood.targets(lesson.functionals, some, cells, years, lesson.form.kinds),
-                    share=1 / len(cut),
-                    name=_named(lesson.functionals, some),
-                )
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.state)  # so that it travels between processes
 
 
 def fit(
-    lesson: Lesson, fitting: Fitting, *, accelerator: str = "auto", on_step: Callable[[], object] = lambda: None
-) -> dict[str, Floats]:
-    """Train all networks together.
+    lesson: Lesson,
+    fitting: Fitting,
+    *,
+    accelerator: str = "auto",
+    checkpoints: Checkpoints | None = None,
+    on_step: Callable[[], object] = lambda: None,
+) -> Arrays:
+    """Train all networks together, where `compute.current` says.
 
     Parameters
     ----------
@@ -134,8 +66,10 @@ def fit(
     fitting : Fitting
     accelerator : str
         Lightning's name of the hardware.
+    checkpoints : Checkpoints
+        Where to keep the state of an unfinished training, and to continue from; None keeps nothing.
     on_step : callable
-        Called after every step.
+        Called for every step that all networks have taken.
 
     Returns
     -------
@@ -147,28 +81,55 @@ def fit(
     NonFiniteLossError
         Naming the step whose loss was not finite, with the last good parameters.
     """
-    task, feed = RasterTask(lesson, fitting, on_step), Feed(lesson, fitting.cell_years, fitting.seed)
-    with (
-        threads_of_torch(),
-        ThreadPoolExecutor(compute.cores()) as task.threads,
-        quiet_trainer(accelerator=accelerator, max_steps=fitting.steps) as trainer,
-    ):
-        trainer.fit(task, DataLoader(feed, batch_size=None))
-    state = {name: value.detach().cpu() for name, value in task.own.items()}
+    course = Course(
+        train=train,
+        fitting=fitting,
+        networks=len(lesson.weight),
+        divisible=True,
+        accelerator=accelerator,
+        checkpoints=checkpoints,
+    )
+    return workers.run(course, lesson, on_step=on_step)
+
+
+def train(lesson: Lesson, fitting: Fitting, share: Share, machine: Machine, watch: Watch) -> Arrays:
+    """Train some of the networks, each as it would be trained among all others.
+
+    Parameters
+    ----------
+    lesson : Lesson
+        Of all networks.
+    fitting : Fitting
+    share : Share
+        Which of them; and of every step which piece, in which case gradients are summed over the processes of
+        `torch.distributed`.
+    machine : Machine
+    watch : Watch
+        Knows where an earlier process got to, and is told of every step.
+
+    Returns
+    -------
+    dict
+        Parameters by name, each (network, ...).
+
+    Raises
+    ------
+    NonFiniteLossError
+        Naming the step whose loss was not finite, with the last good parameters.
+    """
+    state = watch.resume()
+    task = RasterTask(lesson, fitting, share, watch, state)
+    if task.step < fitting.steps:
+        feed = Feed(lesson, fitting.cell_years, fitting.seed, first=task.step, piece=share.piece, pieces=share.pieces)
+        with (
+            threads_of_torch(1),
+            ThreadPoolExecutor(machine.threads) as task.threads,
+            quiet_trainer(machine, max_steps=fitting.steps - task.step) as trainer,
+        ):
+            trainer.fit(task, DataLoader(feed, batch_size=None))
     if task.fault:
         raise NonFiniteLossError(task.fault, {name: value.cpu() for name, value in task.good.items()})
-    return {name: value.numpy() for name, value in state.items()}
-
-
-@contextmanager
-def threads_of_torch(count: int = 1) -> Iterator[None]:
-    """Let torch split single operations over so many threads meanwhile."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return {name: value.detach().cpu().contiguous().numpy() for name, value in task.own.items()}
 
 
 class RasterTask(pl.LightningModule):
@@ -177,21 +138,27 @@ class RasterTask(pl.LightningModule):
     weight: torch.Tensor
     threads: Executor
 
-    def __init__(self, lesson: Lesson, fitting: Fitting, on_step: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, lesson: Lesson, fitting: Fitting, share: Share, watch: Watch, state: State | None) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.form, self.fitting, self.on_step = lesson.form, fitting, on_step
+        self.form, self.fitting, self.share, self.watch, self.state = lesson.form, fitting, share, watch, state
+        self.step = state.step if state is not None else 0
         drawn = draw(lesson.form, len(lesson.weight), fitting.seed)
+        own = {name: padded(value[share.networks]) for name, value in drawn.items()}
+        if state is not None:
+            own = {name: torch.from_numpy(state.arrays[f"now.{name}"].copy()) for name in drawn}
         self.names = list(drawn)
-        self.networks = torch.nn.ParameterList(list(drawn.values()))
-        self.register_buffer("weight", torch.from_numpy(lesson.weight.astype(np.float32)), persistent=False)
-        self.good: Tensors = {name: value.clone() for name, value in drawn.items()}
+        self.networks = torch.nn.ParameterList(list(own.values()))
+        weight = torch.from_numpy(lesson.weight[share.networks].astype(np.float32))
+        self.register_buffer("weight", weight, persistent=False)
+        self.good: Tensors = {name: value.detach().clone() for name, value in self.own.items()}
         self.fault = ""
 
     @property
     def own(self) -> Tensors:
-        """Parameters by name."""
-        return dict(zip(self.names, self.networks, strict=True))
+        """Parameters by name, (network, ...) each."""
+        shapes = self.form.shapes
+        return {name: shaped(value, shapes[name]) for name, value in zip(self.names, self.networks, strict=True)}
 
     def transfer_batch_to_device(self, batch: Step, device: torch.device, dataloader_idx: int) -> Step:
         """Move a step."""
@@ -202,16 +169,13 @@ class RasterTask(pl.LightningModule):
         optimizer: Any = self.optimizers()
         for value in self.networks:
             value.grad = torch.zeros_like(value)
-        count = len(self.weight)
-        elements = len(batch.cells.elevation) * batch.weather.temp.shape[1] * 12
-        together = count if self.device.type != "cpu" else max(1, ELEMENTS_AT_ONCE // max(elements, 1))
-        some = [slice(start, min(start + together, count)) for start in range(0, count, together)]
-        finite = all(list(self.side_by_side(lambda which: self.descend(which, self.loss, batch, which), some)))
-        if self.fitting.constraint_weight and number % _CONSTRAINED_STEPS == 0:
-            finite = self.descend(slice(None), self.constraint_loss, batch, number) and finite
-        if not finite:
+        finite = all(list(self.side_by_side(lambda w, alone: self.descend(w, alone, self.loss, batch, w), batch)))
+        if self.fitting.constraint_weight and batch.probe is not None:
+            alone = len(self.weight) == 1 < self.share.of
+            finite = self.descend(slice(None), alone, self.constraint_loss, batch) and finite
+        if not self.together(finite):
             self.fault = (
-                f"the loss is not finite after {self.global_step} steps, at {batch.name}; the last good parameters are "
+                f"the loss is not finite after {self.step} steps, at {batch.name}; the last good parameters are "
                 "kept. Lower learning_rate, or check these observations and their climate for NaN."
             )
             self.trainer.should_stop = True
@@ -220,22 +184,58 @@ class RasterTask(pl.LightningModule):
         optimizer.step()
         schedule: Any = self.lr_schedulers()
         schedule.step()
-        self.on_step()
+        self.step += 1
 
-    def side_by_side(self, work: Callable[[slice], bool], some: list[slice]) -> Iterator[bool]:
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Save and tell, unless the step went wrong."""
+        if not self.fault:
+            done = self.step == self.fitting.steps
+            self.watch.after(self.step, self.arrays, done=done, terminated=self.trainer.received_sigterm)
+
+    def arrays(self) -> Arrays:
+        """The state of all networks: (network, ...) each."""
+        optimizer: Any = self.optimizers()
+        now = {f"now.{n}": v.detach().cpu().numpy() for n, v in zip(self.names, self.networks, strict=True)}
+        return now | moments(optimizer.optimizer, self.names, list(self.networks))
+
+    def together(self, finite: bool) -> bool:
+        """Sum gradients over the processes that take pieces of the same steps; whether all losses are finite."""
+        if self.share.pieces == 1:
+            return finite
+        gradients = [value.grad.flatten() for value in self.networks if value.grad is not None]
+        everything = torch.cat([*gradients, torch.tensor([float(not finite)], device=self.device)])
+        torch.distributed.all_reduce(everything)
+        for value, summed in zip(self.networks, torch.split(everything[:-1], [len(g) for g in gradients]), strict=True):
+            value.grad = summed.view_as(value).clone()
+        return bool(everything[-1] == 0)
+
+    def side_by_side(self, work: Callable[[slice, bool], bool], batch: Step) -> Iterator[bool]:
         """Go through networks: on a CPU one thread for each core, which beats several threads inside small products."""
-        return self.threads.map(work, some) if self.device.type == "cpu" else map(work, some)
+        count, elements = len(self.weight), len(batch.cells.elevation) * batch.weather.temp.shape[1] * 12
+        if not elements:
+            return iter([])
+        together = count if self.device.type != "cpu" else max(1, ELEMENTS_AT_ONCE // elements)
+        some = [slice(start, min(start + together, count)) for start in range(0, count, together)]
+        alone = [one.stop - one.start == 1 < min(together, self.share.of) for one in some]
+        return self.threads.map(work, some, alone) if self.device.type == "cpu" else map(work, some, alone)
 
-    def descend(self, which: slice, loss_of: Callable[..., torch.Tensor], *given: Any) -> bool:
-        """Add the gradient of a loss of some networks to theirs; whether the loss is finite."""
-        own = {name: value.detach()[which].requires_grad_() for name, value in self.own.items()}
+    def descend(self, which: slice, alone: bool, loss_of: Callable[..., torch.Tensor], *given: Any) -> bool:
+        """Add the gradient of a loss of some networks to theirs; whether the loss is finite.
+
+        A network that is alone where others have company gets a twin: products of one matrix are rounded in another
+        way than those of several, and where a share ends must not be seen in what it learns.
+        """
+        own = {name: value.detach()[which] for name, value in self.own.items()}
+        own = {name: torch.cat([v, v]) if alone else v for name, v in own.items()}
+        own = {name: value.requires_grad_() for name, value in own.items()}
         loss = loss_of(own, *given)
+        loss = loss[:1] if alone else loss
         torch.autograd.backward(loss.sum())
-        for name, value in self.own.items():
+        for name, value in zip(self.names, self.networks, strict=True):
             gradient = own[name].grad
             if gradient is not None:  # the noise has no part in the constraints
                 assert value.grad is not None
-                value.grad[which] += gradient
+                shaped(value.grad, gradient.shape[1:])[which] += gradient[:1] if alone else gradient
         return bool(torch.isfinite(loss).all())
 
     def loss(self, own: Tensors, batch: Step, which: slice) -> torch.Tensor:
@@ -244,42 +244,35 @@ class RasterTask(pl.LightningModule):
         found = networks.balances(own, self.form, batch.cells, batch.weather)
         predicted = likelihood.observe(found.monthly, batch.wanted)
         surprise = likelihood.surprise(own, self.form, predicted, batch.wanted, weight[:, batch.wanted.number])
-        whole = surprise / batch.share + likelihood.prior(own, self.form, found)
+        whole = surprise / batch.share + likelihood.prior(own, self.form, found) * batch.part
         return whole / weight.sum(1).clamp_min(1.0)
 
-    def constraint_loss(self, own: Tensors, batch: Step, number: int) -> torch.Tensor:
+    def constraint_loss(self, own: Tensors, batch: Step) -> torch.Tensor:
         """What networks do that glaciers cannot, on a few cells and years of a step: (network,)."""
-        generator = torch.Generator().manual_seed(self.fitting.seed + number)
-        cells = torch.randperm(len(batch.cells.elevation), generator=generator)[:_CONSTRAINED_CELLS]
-        years = torch.randperm(batch.weather.temp.shape[1], generator=generator)[:_CONSTRAINED_YEARS]
-        weather = batch.weather.take(slice(None), years.to(self.device))
-        found = networks.answer(own, self.form, batch.cells.take(cells.to(self.device)), weather)
-        excess = constraints.penalties(found)
+        assert batch.probe is not None
+        excess = constraints.penalties(networks.answer(own, self.form, *batch.probe))
         total = torch.as_tensor(sum(excess[name] / unit for name, unit in _EXCESS_UNITS.items()))
-        weighed = self.fitting.constraint_weight * _CONSTRAINED_STEPS * total
+        weighed = self.fitting.constraint_weight * CONSTRAINED_STEPS * batch.part * total
         return weighed / self.weight.sum(1).clamp_min(1.0)
 
     def configure_optimizers(self) -> Any:
         """Adam with decoupled weight decay on the convolution; the step size rises, then falls along a cosine."""
-        physical = [value for name, value in self.own.items() if name.startswith(("global", "effect", "noise"))]
-        drawn = [value for name, value in self.own.items() if not name.startswith(("global", "effect", "noise"))]
+        named = list(zip(self.names, self.networks, strict=True))
+        physical = [value for name, value in named if name.startswith(("global", "effect", "noise"))]
+        drawn = [value for name, value in named if not name.startswith(("global", "effect", "noise"))]
         rate = self.fitting.learning_rate
         groups = [
             {"params": physical, "lr": rate, "weight_decay": 0.0},
             {"params": drawn, "lr": rate / 10, "weight_decay": self.fitting.weight_decay},
         ]
         optimizer = torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
-        warm = max(1, round(_WARM_SHARE * self.fitting.steps))
+        if self.state is not None:
+            remember(optimizer, self.names, list(self.networks), self.state.arrays, self.state.step)
+        warm, before = max(1, round(_WARM_SHARE * self.fitting.steps)), self.step
 
-        def factor(step: int) -> float:
+        def factor(since: int) -> float:
+            step = before + since
             left = (step - warm) / max(self.fitting.steps - warm, 1)
             return (step + 1) / warm if step < warm else 0.02 + 0.49 * (1 + math.cos(math.pi * min(left, 1.0)))
 
         return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, factor)]
-
-
-def _named(functionals: Functionals, some: npt.NDArray[np.integer]) -> str:
-    units = np.unique(functionals.unit_id[some])
-    years = functionals.first_year[some].min(), functionals.last_year[some].max()
-    more = f" and {len(units) - 3} more" if len(units) > 3 else ""
-    return f"{len(some)} observations of {', '.join(units[:3])}{more}, {years[0]} to {years[1]}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import torch
 
 from glacierscale import compute
 from glacierscale.folds import FoldPlan
-from glacierscale.models import storing
 from glacierscale.models.bundle import HeldOut, held_out_of
 from glacierscale.models.form import EFFECTS, Form
 from glacierscale.models.functionals import Functionals
@@ -21,11 +19,14 @@ from glacierscale.models.raster import RasterNet, predict
 from glacierscale.models.scene import Scene
 from glacierscale.models.surface import INPUTS
 from glacierscale.schema import OBSERVATION_KINDS
+from glacierscale.store.files import Files
 from glacierscale.training import raster_task
+from glacierscale.training.checkpoints import Checkpoints, pack
 from glacierscale.training.nets import inner_groups
 from glacierscale.training.options import TrainOptions
 
 Floats = npt.NDArray[np.floating]
+LAST_GOOD = "last_good.safetensors"
 _STRETCHES = 10
 PLAIN = "temperature_index"
 """Name of the net with slack 0: the plain temperature-index model, fitted to the same observations."""
@@ -75,7 +76,7 @@ def fit(
     *,
     label: str,
     members: int,
-    keep: Path | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Fitted:
     """Train every member of every fold.
 
@@ -92,8 +93,9 @@ def fit(
         What the progress bar says.
     members : int
         Members of each fold. A single one trains on all of the fold's observations.
-    keep : Path
-        File for the last good weights, should the loss become NaN.
+    checkpoints : Checkpoints
+        Where to keep the state of an unfinished training; the last good weights are kept beside them, should the loss
+        become NaN.
     """
     seen = scene.functionals
     weight = drawn_weights(seen, plan, options, members)  # (fold, member, observation)
@@ -115,11 +117,12 @@ def fit(
     with compute.progress() as bar:
         task = bar.add_task(f"train {label}, steps", total=options.steps)
         try:
-            parameters = raster_task.fit(lesson, fitting, on_step=lambda: bar.advance(task))
+            parameters = raster_task.fit(lesson, fitting, checkpoints=checkpoints, on_step=lambda: bar.advance(task))
         except raster_task.NonFiniteLossError as error:
-            if keep is not None:
-                storing.save_arrays({name: value.numpy() for name, value in error.state.items()}, keep)
-                error.add_note(f"the last good weights of {label} lie in {keep}")
+            if checkpoints is not None:
+                good = {name: value.numpy() for name, value in error.state.items()}
+                Files.at(checkpoints.place).write(LAST_GOOD, pack(good))
+                error.add_note(f"the last good weights of {label} lie in {checkpoints.place}/{LAST_GOOD}")
             raise
     parameters = with_unseen_glaciers(parameters, form, lesson.weight, seen.unit_id, members)
     own = {name: torch.from_numpy(value) for name, value in parameters.items()}

@@ -49,9 +49,9 @@ def test_a_lost_table_is_written_again_and_a_broken_one_is_named(model: Any, fea
         evaluate(model, features, to=tmp_path, options=FEW)
 
 
-def test_a_url_for_tables_is_refused(model: Any, features: Any) -> None:
-    with pytest.raises(ValueError, match="s3://ice/scores is a URL; models, tables and pages are written to local"):
-        evaluate(model, features, to="s3://ice/scores")
+def test_tables_are_not_written_into_a_store(model: Any, features: Any) -> None:
+    with pytest.raises(ValueError, match=r"scores lies inside the store .*features\.zarr; write beside it"):
+        evaluate(model, features, to=f"{features.url}/scores")
 
 
 def test_networks_of_ice_cells_add_their_tables_once(

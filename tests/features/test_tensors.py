@@ -83,7 +83,8 @@ def test_blocks_do_not_change_what_is_computed(dataset: xr.Dataset, cube: Any) -
     from glacierscale.features import zonal
 
     opened = cube.open()
-    whole = tensors.compute_block(opened, zonal.Frame.of(opened), slice(0, 6), FeaturizeOptions())
+    loaded = tensors.load_block(opened, slice(0, 6))
+    whole = tensors.compute_block(opened, zonal.Frame.of(opened), loaded, FeaturizeOptions())
     for name, values in whole.items():
         if name not in ("glacier_id", "unit_id", "set_aside"):
             np.testing.assert_allclose(dataset[name].values, values, rtol=2e-5, atol=1e-3, err_msg=name)

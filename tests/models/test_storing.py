@@ -150,6 +150,42 @@ def test_saving_twice_gives_the_same_bytes_and_no_pickle(
             assert (one / name).read_bytes() == (other / name).read_bytes()
 
 
+@dataclasses.dataclass
+class Elsewhere:
+    """A place that is no folder of this machine, with the order in which files came."""
+
+    url: str = "s3://ice/model"
+    files: dict[str, bytes] = dataclasses.field(default_factory=dict)
+
+    def read(self, name: str) -> bytes | None:
+        return self.files.get(name)
+
+    def write(self, name: str, data: bytes) -> None:
+        self.files[name] = data
+
+
+def test_a_model_goes_to_any_place_that_reads_and_writes_with_the_bytes_of_a_local_one_the_description_last(
+    with_rasters: SMBModel, tmp_path: Path
+) -> None:
+    place = Elsewhere()
+    with_rasters.save(place)
+    with_rasters.save(tmp_path)
+    assert list(place.files) == ["weights.safetensors", "model.json"]
+    assert place.files == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert_same_plan(SMBModel.load(place).raster_plan, PLAN)
+    place.files["weights.safetensors"] = b"ice"
+    with pytest.raises(ValueError, match=r"s3://ice/model/weights\.safetensors does not have the checksum"):
+        SMBModel.load(place)
+    with pytest.raises(FileNotFoundError, match=r"no model at s3://ice/model: model\.json is missing"):
+        SMBModel.load(Elsewhere())
+
+
+def test_a_bare_url_is_refused_and_says_what_to_pass(with_rasters: SMBModel) -> None:
+    for work in (with_rasters.save, SMBModel.load):
+        with pytest.raises(ValueError, match=r"s3://ice/model is a URL.*pass glacierscale\.store\.Files\.at\(URL\)"):
+            work("s3://ice/model")
+
+
 def test_damaged_weights_are_refused(with_rasters: SMBModel, tmp_path: Path) -> None:
     with_rasters.save(tmp_path / "m")
     weights = tmp_path / "m" / "weights.safetensors"

@@ -11,12 +11,13 @@ from glacierscale.reporting import rasters
 from glacierscale.store import Store
 
 
-def test_maps_are_found_beside_a_local_reconstruction_and_nowhere_else(made, tmp_path):
+def test_maps_are_found_beside_a_reconstruction_from_small_patches_to_large(made, tmp_path):
+    assert rasters.map_stores(Store(str(tmp_path / "smb.zarr"), schema.RECONSTRUCTION)) == []
+    (tmp_path / "smb_map_128.zarr").touch()  # a file, no store
     for size in (64, 32):
         made.surface_store(str(tmp_path / f"smb_map_{size:03d}.zarr"), ["G1"], [1e6], cells=size)
     beside = Store(str(tmp_path / "smb.zarr"), schema.RECONSTRUCTION)
     assert [store.url[-8:] for store in rasters.map_stores(beside)] == ["032.zarr", "064.zarr"]
-    assert rasters.map_stores(Store("s3://ice/smb.zarr", schema.RECONSTRUCTION)) == []
 
 
 def test_something_else_under_the_name_of_a_map_is_refused(tmp_path):

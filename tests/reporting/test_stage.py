@@ -11,7 +11,7 @@ import pytest
 from glacierscale import provenance, schema
 from glacierscale.reporting import ReportOptions, report
 from glacierscale.reporting.stage import _tables, background, inputs, outlines_of
-from glacierscale.store import Store
+from glacierscale.store import Files, Store
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def run(made, cube, tmp_path):
     store.declare(static, stamp, sizes=dict(data.sizes), chunks={"glacier": len(ids)}, without=["smb_winter"])
     names = ("glacier_id", "unit_id", "lon", "lat", "area_m2", "smb", "smb_std", "smb_member", "set_aside")
     store.write(store.blocks()[0], {name: data[name].values for name in names})
-    provenance.write_table(made.predictions(data), tmp_path / "predictions.parquet", stamp)
-    provenance.write_table(made.scores(), tmp_path / "scores.parquet", stamp)
+    provenance.write_table(made.predictions(data), Files.at(tmp_path), "predictions.parquet", stamp)
+    provenance.write_table(made.scores(), Files.at(tmp_path), "scores.parquet", stamp)
     return tmp_path
 
 
@@ -78,7 +78,7 @@ def test_maps_and_tables_are_shown_where_there_are_any_and_the_page_is_made_agai
     ids = ["RGI60-11.00002", "RGI60-11.00003"]
     made.surface_store(str(run / "smb_map_032.zarr"), ids, [2e6, 1e6], aside=(ids[1],))
     for name, table in made.tables().items():
-        provenance.write_table(table, run / f"{name}.parquet", stamp)
+        provenance.write_table(table, Files.at(run), f"{name}.parquet", stamp)
     full = report(run / "smb.zarr", scores=run, to=page).read_text()
     assert [part for part in SECTIONS if f'<section id="{part}"' in full] == list(SECTIONS)
     assert "<strong>RGI60-11.00003</strong>: no climate there" in full
@@ -89,17 +89,17 @@ def test_maps_and_tables_are_shown_where_there_are_any_and_the_page_is_made_agai
 def test_every_store_and_table_that_is_shown_decides_the_stamp(run, made):
     stamp = provenance.Stamp(verb="evaluate", options={}, inputs={})
     for name, table in made.tables().items():
-        provenance.write_table(table, run / f"{name}.parquet", stamp)
+        provenance.write_table(table, Files.at(run), f"{name}.parquet", stamp)
     maps = [made.surface_store(str(run / f"smb_map_{n:03d}.zarr"), ["G"], [1e6], cells=n) for n in (32, 64)]
-    tables = _tables(run)
-    before = inputs(maps, tables, run)
+    tables = _tables(Files.at(run))
+    before = inputs(maps, tables, str(run))
     assert set(before) == {"smb_map_032", "smb_map_064", "predictions", "scores", *made.tables()}
     for name, table in made.tables().items():
-        provenance.write_table(table.iloc[1:], run / f"{name}.parquet", stamp)
+        provenance.write_table(table.iloc[1:], Files.at(run), f"{name}.parquet", stamp)
     made_otherwise = provenance.Stamp(verb="map", options={"other": 1}, inputs={})
     shutil.rmtree(run / "smb_map_064.zarr")
     maps[1] = made.surface_store(maps[1].url, ["G"], [1e6], cells=64, stamp=made_otherwise)
-    after = inputs(maps, tables, run)
+    after = inputs(maps, _tables(Files.at(run)), str(run))
     changed = {name for name in before if before[name].fingerprint != after[name].fingerprint}
     assert changed == {"smb_map_064", *made.tables()}
 

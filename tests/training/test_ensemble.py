@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from glacierscale.models import mlp
 from glacierscale.training import ensemble
+from glacierscale.training.checkpoints import Watch
 from glacierscale.training.ensemble import Fitting, Tables
+from glacierscale.training.shares import Machine, Share, whole
 
 FITTING = Fitting(hidden=(6,), epochs=8, batch_size=16, learning_rate=1e-2, weight_decay=1e-2, patience=100, seed=0)
 TEST = slice(0, 20)  # row 0 is a test row: lists of rows are padded
@@ -89,6 +92,54 @@ def test_training_stops_when_nothing_improves() -> None:
     )
     hopeless = dataclasses.replace(FITTING, epochs=100_000, patience=3)
     ensemble.fit(same, hopeless, accelerator="cpu")  # would take an hour otherwise
+
+
+@pytest.mark.parametrize("bounds", [[0, 1, 6], [0, 2, 3, 6]])
+@pytest.mark.parametrize("patience", [3, 100])
+def test_networks_trained_in_shares_are_those_trained_at_once_bit_for_bit(bounds: list[int], patience: int) -> None:
+    t = tables(folds=3, members=2)
+    t.training[0, :, 60:] = False  # fewer rows than others, so fewer steps would see them all
+    fitting = dataclasses.replace(FITTING, epochs=12, patience=patience)
+    whole, parts = (trained_in_shares(t, fitting, cut) for cut in ([0, 6], bounds))
+    for name, value in whole.items():
+        np.testing.assert_array_equal(parts[name], value, err_msg=name)
+
+
+def trained_in_shares(t: Tables, fitting: Fitting, bounds: list[int]) -> dict[str, np.ndarray]:
+    """Networks trained between bounds, one share after another."""
+    found = []
+    for start, stop in pairwise(bounds):
+        share = Share(start=start, stop=stop, of=t.training[..., 0].size)
+        watch = Watch(share, None, lambda step: None)
+        found.append(ensemble.train(t, fitting, share, Machine(accelerator="cpu", threads=1), watch))
+    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+
+
+def test_a_network_whose_patience_is_used_up_keeps_its_weights_while_others_go_on() -> None:
+    t = tables(folds=2, members=1)
+    target = t.target.copy()
+    target[0] = np.where(t.validation[0, 0], 0, 5.0)  # the first network only becomes worse
+    mixed = dataclasses.replace(t, target=target)
+    told: list[int] = []
+    found = ensemble.fit(
+        mixed,
+        dataclasses.replace(FITTING, epochs=30, patience=3),
+        accelerator="cpu",
+        on_step=lambda: told.append(1),
+    )
+    np.testing.assert_array_equal(answers(found, 0, t.scaled[0]), 0)
+    assert len(told) > 10 * ensemble.steps_of(mixed, FITTING)
+    assert np.abs(answers(found, 1, t.scaled[1])).mean() > 0.5
+
+
+def test_random_rows_of_a_network_do_not_depend_on_its_share() -> None:
+    every = ensemble.draws(3, 7, Share(start=0, stop=5, of=5), 10)
+    assert every.shape == (5, 10)
+    assert (every >= 0).all()
+    assert (every < 1).all()
+    np.testing.assert_array_equal(ensemble.draws(3, 7, Share(start=2, stop=4, of=5), 10), every[2:4])
+    for other in (ensemble.draws(4, 7, Share(start=0, stop=5, of=5), 10), ensemble.draws(3, 8, whole(5), 10)):
+        assert not np.intersect1d(other, every).size
 
 
 def test_the_seed_decides_all() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from glacierscale import folds, provenance
-from glacierscale.training import loop, nets
+from glacierscale.training import judging, loop, nets
 from glacierscale.training.options import TrainOptions
 
 STAMP = provenance.Stamp(verb="train", options={}, inputs={})
@@ -79,7 +79,7 @@ def test_members_stop_by_whole_glaciers_where_the_fold_holds_out_glaciers_and_ha
 def test_the_spread_of_what_is_left_counts_rows_outside_the_bag_alone() -> None:
     left = np.array([[1.0, 2.0, 30.0]])
     out_of_bag = np.array([[[0.0, np.nan, np.nan], [4.0, 5.0, np.nan]]])
-    np.testing.assert_allclose(loop._residual_std(left, out_of_bag), [np.sqrt(((1 - 2) ** 2 + (2 - 5) ** 2) / 2)])
+    np.testing.assert_allclose(judging.residual_std(left, out_of_bag), [np.sqrt(((1 - 2) ** 2 + (2 - 5) ** 2) / 2)])
 
 
 def test_a_single_member_trains_without_a_spread(few: Any) -> None:

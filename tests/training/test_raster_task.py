@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,9 @@ from glacierscale.models.functionals import functionals_of
 from glacierscale.models.networks import Weather
 from glacierscale.models.raster import cells_of, predict
 from glacierscale.models.surface import Surface
-from glacierscale.training.raster_task import Feed, Fitting, Lesson, NonFiniteLossError, RasterTask, fit
+from glacierscale.training.checkpoints import Watch
+from glacierscale.training.raster_task import Feed, Fitting, Lesson, NonFiniteLossError, RasterTask, Step, fit, train
+from glacierscale.training.shares import Machine, Share, whole
 
 KINDS = ("annual", "band", "point", "geodetic")
 YEARS, SIZE, STEP = np.arange(1991, 2006), 16, 100.0
@@ -155,6 +159,22 @@ def fitting_of(**given: Any) -> Fitting:
 
 def fitted(lesson: Lesson, **given: Any) -> dict[str, np.ndarray]:
     return fit(lesson, fitting_of(**given), accelerator="cpu")
+
+
+def task_of(lesson: Lesson, fitting: Fitting) -> RasterTask:
+    """All networks, freshly drawn."""
+    share = whole(len(lesson.weight))
+    return RasterTask(lesson, fitting, share, Watch(share, None, lambda step: None), None)
+
+
+def trained_in_shares(lesson: Lesson, fitting: Fitting, bounds: list[int]) -> dict[str, np.ndarray]:
+    """Networks trained between bounds, one share after another."""
+    parts = []
+    for start, stop in pairwise(bounds):
+        share = Share(start=start, stop=stop, of=len(lesson.weight))
+        watch = Watch(share, None, lambda step: None)
+        parts.append(train(lesson, fitting, share, Machine(accelerator="cpu", threads=2), watch))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def parameters_of(trained: dict[str, np.ndarray], lesson: Lesson) -> dict[str, np.ndarray]:
@@ -306,10 +326,65 @@ def test_networks_that_take_turns_learn_the_same(monkeypatch: pytest.MonkeyPatch
         np.testing.assert_allclose(value, in_turn[name], atol=2e-3, err_msg=name)
 
 
+@pytest.mark.parametrize("bounds", [[0, 1, 5], [0, 2, 3, 5]])
+def test_networks_trained_in_shares_are_those_trained_at_once_bit_for_bit(bounds: list[int]) -> None:
+    lesson = lesson_of(form_of(), "annual", "point", outlines=2, count=5)
+    lesson.weight[0, lesson.functionals.unit_id == "glacier 1"] = 0  # a share must not cut steps of its own
+    fitting = fitting_of(steps=12, cell_years=300, constraint_weight=1.0)
+    whole, parts = (trained_in_shares(lesson, fitting, cut) for cut in ([0, 5], bounds))
+    for name, value in whole.items():
+        np.testing.assert_array_equal(parts[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize(("kinds", "pieces"), [(("annual", "point"), 2), (("annual",), 4), (("geodetic", "band"), 3)])
+def test_gradients_of_the_pieces_of_a_step_add_up_to_those_of_the_step(kinds: tuple[str, ...], pieces: int) -> None:
+    lesson = lesson_of(form_of(), *kinds, outlines=2, count=3)
+    task = task_of(lesson, fitting_of(constraint_weight=1.0))
+
+    def gradients(step: Step) -> dict[str, torch.Tensor]:
+        for value in task.networks:
+            value.grad = torch.zeros_like(value)
+        if len(step.cells.elevation):
+            task.descend(slice(0, 3), False, task.loss, step, slice(0, 3))
+        task.descend(slice(0, 3), False, task.constraint_loss, step)
+        return {
+            name: value.grad for name, value in zip(task.names, task.networks, strict=True) if value.grad is not None
+        }
+
+    undivided = next(iter(Feed(lesson, 700, 0)))
+    parts = [next(iter(Feed(lesson, 700, 0, piece=piece, pieces=pieces))) for piece in range(pieces)]
+    assert sum(len(part.wanted.number) for part in parts) == len(undivided.wanted.number)
+    assert sum(part.part for part in parts) == pytest.approx(1)
+    assert min(len(part.cells.elevation) * part.weather.temp.shape[1] for part in parts) < 40 * 15
+    found = [gradients(part) for part in parts]
+    for name, value in gradients(undivided).items():
+        summed = torch.stack([one[name] for one in found]).sum(0)
+        torch.testing.assert_close(summed, value, rtol=1e-5, atol=1e-5 * float(value.abs().max()), msg=name)
+
+
+def test_a_feed_that_begins_later_goes_on_where_another_would_be() -> None:
+    lesson = lesson_of(form_of(), "annual", "band", outlines=2)
+    steps, later = iter(Feed(lesson, 200, 0)), iter(Feed(lesson, 200, 0, first=23))
+    for _ in range(23):
+        next(steps)
+    for _ in range(5):
+        one, other = next(steps), next(later)
+        np.testing.assert_array_equal(one.wanted.number, other.wanted.number)
+        assert one.name == other.name
+        assert (one.probe is None) == (other.probe is None)
+
+
+def test_the_error_travels_between_processes_with_the_good_parameters() -> None:
+    error = pickle.loads(pickle.dumps(NonFiniteLossError("not finite", {"noise": torch.ones(2)})))
+    assert isinstance(error, NonFiniteLossError)
+    assert str(error) == "not finite"
+    assert torch.equal(error.state["noise"], torch.ones(2))
+
+
 def test_the_loss_of_one_network_does_not_know_the_others() -> None:
     lesson = lesson_of(form_of(), "annual", "point", count=3)
     lesson.weight[1, ::2] = 0
-    task = RasterTask(lesson, fitting_of())
+    task = task_of(lesson, fitting_of())
     batch = next(iter(Feed(lesson, 600, 0)))
     whole = task.loss(task.own, batch, slice(0, 3))
     for number in range(3):
@@ -317,7 +392,7 @@ def test_the_loss_of_one_network_does_not_know_the_others() -> None:
         alone = task.loss({name: value[which] for name, value in task.own.items()}, batch, which)
         torch.testing.assert_close(alone[0], whole[number], rtol=1e-5, atol=0.0)
     whole[1].backward()
-    for name, value in task.own.items():
+    for name, value in zip(task.names, task.networks, strict=True):
         assert value.grad is not None
         assert (value.grad[[0, 2]] == 0).all(), name
 
@@ -346,7 +421,7 @@ def test_observations_pull_alike_in_small_and_in_large_steps() -> None:
     lesson = lesson_of(form_of(), "annual", "point", outlines=2, count=1)
     few = (lesson.functionals.unit_id == "glacier 1") & (lesson.functionals.last_year > 1992)
     lesson.weight[:, few] = 0  # glacier 1 fills a small step, glacier 0 large ones
-    task, steps = RasterTask(lesson, fitting_of()), epoch_of(lesson, 200)
+    task, steps = task_of(lesson, fitting_of()), epoch_of(lesson, 200)
     pulls: dict[str, list[float]] = {"glacier 0": [], "glacier 1": []}
     for step in steps:
         value = step.wanted.value.clone().requires_grad_()

@@ -15,6 +15,7 @@ from glacierscale.folds import Fold, FoldPlan
 from glacierscale.models.form import EFFECTS
 from glacierscale.store import NoStoreError
 from glacierscale.training import loop, rasters
+from glacierscale.training.checkpoints import Checkpoints
 from glacierscale.training.options import TrainOptions
 
 OPTIONS = TrainOptions(nets=("hybrid",), raster_members=4, raster_validation_share=0.25)
@@ -139,9 +140,10 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_weights_and_says_where(
     temp[:, 3] = float("nan")
     spoiled = dataclasses.replace(scene, weather=dataclasses.replace(scene.weather, temp=temp))
     form = raster_model.rasters["hybrid"].form
-    plan, keep = FoldPlan(folds=raster_model.raster_plan.folds[:1]), tmp_path / loop.LAST_GOOD
+    plan, keep = FoldPlan(folds=raster_model.raster_plan.folds[:1]), tmp_path / rasters.LAST_GOOD
+    kept_at = Checkpoints(place=str(tmp_path), belongs="0" * 64, net="hybrid")
     with pytest.raises(FloatingPointError, match="the loss is not finite") as caught:
-        rasters.fit(spoiled, plan, form, OPTIONS, label="hybrid", members=4, keep=keep)
+        rasters.fit(spoiled, plan, form, OPTIONS, label="hybrid", members=4, checkpoints=kept_at)
     assert caught.value.__notes__ == [f"the last good weights of hybrid lie in {keep}"]
     kept = load_file(keep)
     assert set(kept) == set(form.shapes)

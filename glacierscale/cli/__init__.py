@@ -1,17 +1,23 @@
 """The glacierscale command: one subcommand per verb, with the signature of the Python function.
 
 Exit codes: 0 done; 1 a fault of glacierscale itself, with a traceback; 2 wrong input or usage; 3 done, but glaciers
-were set aside, which are named with the reason; 4 a store is damaged, or an output cannot be written; 130 interrupted.
+were set aside, which are named with the reason; 4 a store is damaged, an output cannot be written, or workers died or
+took too long; 5 another run holds the output; 130 interrupted; 143 terminated. After 4, 5, 130 and 143 the same command
+continues.
 """
 
 from __future__ import annotations
 
 import importlib
-import inspect
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from glacierscale.cli import parsing
 
 if TYPE_CHECKING:
     from glacierscale.store import Store
@@ -42,9 +48,17 @@ examples:
   glacierscale catalog show catalogs/oetztal.yaml
   glacierscale verify demo/smb.zarr --repair
 
+where a command runs (before or after its own arguments; threads of this process by default):
+  --dask PLACE          blocks on Dask: local:N, tcp://HOST:PORT, gateway:NAME or kubernetes:NAME
+  --ray PLACE           blocks and training on Ray: local:N, auto or HOST:PORT; with --dask too, training alone
+  --workers N           workers at most
+  --gpus-per-worker G   GPUs of each Ray worker
+  --block-timeout-s S   seconds that one block may take
+
 `glacierscale COMMAND --help` tells the options of a command. Options of a verb are written --options.NAME VALUE, or
 kept in a YAML file and passed as --options FILE. Exit codes: 0 done, 1 a bug, 2 wrong input or usage, 3 done but some
-glaciers were set aside, 4 damaged store or output that cannot be written, 130 interrupted.
+glaciers were set aside, 4 damaged store, output that cannot be written, or workers that died or took too long,
+5 another run holds the output, 130 interrupted, 143 terminated. After 4, 5, 130 and 143 the same command continues.
 """
 
 
@@ -57,6 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"glacierscale {version()}")
         return 0
     table, prog = COMMANDS, "glacierscale"
+    try:
+        placing = parsing.placing(words)
+    except ValueError as error:
+        return _say(error, 2)
+    words = words[len(placing) :]
     if words[:1] == ["catalog"]:
         table, prog, words = _CATALOG, "glacierscale catalog", words[1:]
     if not words or words[0] in ("-h", "--help"):
@@ -65,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] not in table:
         print(f"{prog}: no command {words[0]!r}; expected one of {', '.join(table)}.", file=sys.stderr)
         return 2
-    return _guarded(lambda: _call(_load(table[words[0]][0]), words[1:], f"{prog} {words[0]}"))
+    return _guarded(lambda: _call(_load(table[words[0]][0]), words[1:] + placing, f"{prog} {words[0]}"))
 
 
 def verify(store: str, *, repair: bool = False) -> int:
@@ -149,6 +168,7 @@ def completion(shell: str) -> None:
         own = jsonargparse.ArgumentParser(description=text)
         if place:
             own.add_function_arguments(_load(place), as_positional=True)
+            parsing.add_cluster(own)
         commands.add_subcommand(name, own, help=text)
     print(shtab.complete(parser, shell))
 
@@ -167,28 +187,34 @@ def _load(place: str) -> Callable[..., Any]:
 
 
 def _call(function: Callable[..., Any], words: list[str], prog: str) -> int:
-    import jsonargparse
+    from glacierscale import compute
 
-    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    result = jsonargparse.auto_cli(function, args=_spelt_out(function, words), prog=prog, as_positional=True)
+    given, cluster = parsing.parse(function, words, prog)
+    with compute.use(cluster):
+        return _told(function, function(**given))
+
+
+def _told(function: Callable[..., Any], result: Any) -> int:
+    """Print what a command made; its exit code."""
     if isinstance(result, int):
         return result
     made = result if isinstance(result, tuple) else (result,)
     for one in made:
-        if isinstance(one, Path) or hasattr(one, "url"):
+        if isinstance(one, Path | str) or hasattr(one, "url"):
             print(getattr(one, "url", one))
     if function.__name__ in ("run", "demo"):  # what they return is the page
-        made = _stores_of(result.parent)
+        made = _stores_of(result)
     return _tell_set_aside(made)
 
 
-def _stores_of(run: Path) -> tuple[Store, ...]:
-    """Stores in the folder of a run that say which glaciers were set aside."""
-    from glacierscale.store import Store
+def _stores_of(page: Path | str) -> tuple[Store, ...]:
+    """Stores beside the page of a run that say which glaciers were set aside."""
+    from glacierscale import provenance
+    from glacierscale.store import Files, Store
 
-    return tuple(
-        Store.at(place) for pattern in ("features.zarr", "patches_*.zarr") for place in sorted(run.glob(pattern))
-    )
+    folder = provenance.join(page, "..")
+    names = (name for pattern in ("features.zarr", "patches_*.zarr") for name in Files.at(folder).stores(pattern))
+    return tuple(Store.at(provenance.join(folder, name)) for name in names)
 
 
 def _tell_set_aside(made: Sequence[Any]) -> int:
@@ -209,26 +235,20 @@ def _tell_set_aside(made: Sequence[Any]) -> int:
     return 3
 
 
-def _spelt_out(function: Callable[..., Any], words: list[str]) -> list[str]:
-    """Words of a command in which a bare flag, such as ``--repair``, says true."""
-    flags = {
-        f"--{name}" for name, p in inspect.signature(function).parameters.items() if p.annotation in ("bool", bool)
-    }
-    return [
-        f"{word}=true" if word in flags and following.lower() not in ("true", "false") else word
-        for word, following in zip(words, [*words[1:], ""], strict=False)
-    ]
-
-
 def _guarded(work: Callable[[], int]) -> int:
     """Run a command; errors that a user can mend become one message, others keep their traceback."""
+    from glacierscale.compute import Terminated, WorkerDiedError
     from glacierscale.store import StoreError
 
     try:
-        return work()
+        with _terminable():
+            return work()
     except KeyboardInterrupt:
         print("interrupted; run the same command again to continue.", file=sys.stderr)
         return 130
+    except Terminated:
+        print("terminated; run the same command again to continue.", file=sys.stderr)
+        return 143
     except (
         ValueError,
         LookupError,
@@ -238,8 +258,28 @@ def _guarded(work: Callable[[], int]) -> int:
         NotADirectoryError,
     ) as error:
         return _say(error, 2)
-    except (OSError, StoreError) as error:
-        return _say(error, 4)
+    except (OSError, StoreError, WorkerDiedError) as error:
+        from glacierscale.store import HeldError  # its module loads Zarr
+
+        return _say(error, 5 if isinstance(error, HeldError) else 4)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM raise `Terminated` in the main thread, so that what runs is stopped in order."""
+    from glacierscale.compute import Terminated
+
+    def raise_terminated(*_: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, raise_terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _say(error: BaseException, code: int) -> int:
@@ -251,7 +291,3 @@ def _say(error: BaseException, code: int) -> int:
 def entry_point() -> None:
     """What the installed command calls."""
     sys.exit(main())
-
-
-if __name__ == "__main__":
-    entry_point()

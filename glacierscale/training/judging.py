@@ -1,0 +1,53 @@
+"""What held-out rows say of a model: which net is better for whom, and what it leaves unexplained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from glacierscale import folds
+from glacierscale.models.bundle import HeldOut, SMBModel
+from glacierscale.models.rows import Rows
+
+Floats = npt.NDArray[np.floating]
+
+
+def residual_std(left: Floats, out_of_bag: Floats) -> Floats:
+    """Spread of what is left in rows that members did not learn from: (fold, row), (fold, member, row) -> (fold,)."""
+    counted = np.isfinite(out_of_bag)
+    told = counted.any(axis=1)
+    mean = np.where(counted, out_of_bag, 0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
+    square = np.where(told, (left - mean) ** 2, 0).sum(axis=1)
+    std: Floats = np.sqrt(square / np.maximum(told.sum(axis=1), 1))
+    return std
+
+
+def judged(model: SMBModel, rows: Rows, held: Mapping[tuple[str, str], HeldOut]) -> SMBModel:
+    """The model with what its held-out rows say: which net is better for whom, and the spread without observations."""
+    names = list(dict.fromkeys(net for net, _ in held)) or [*model.nets, *model.rasters]
+    schemes = [s for s in folds.SCHEMES if all((net, s) in held and len(held[net, s].row) for net in names)]
+    square = {key: (found.mean - rows.observed[found.row]) ** 2 for key, found in held.items()}
+
+    def better(among: tuple[str, ...]) -> str:
+        counted = [scheme for scheme in among if scheme in schemes] or schemes
+        if not counted:
+            return names[0]
+        error = {net: np.mean([np.sqrt(square[net, scheme].mean()) for scheme in counted]) for net in names}
+        return min(error, key=lambda net: error[net])
+
+    strict = next((scheme for scheme in ("lsygo", "spatial_blocks", "logo") if scheme in schemes), None)
+    unseen = {}
+    for net in dict.fromkeys([*names, *model.rasters]):  # the yardstick can reconstruct too
+        unseen[net] = model.residual_of(net)
+        if strict and (net, strict) in held:
+            excess = np.mean(square[net, strict] - held[net, strict].spread ** 2)
+            unseen[net] = float(np.sqrt(max(excess, unseen[net] ** 2)))
+    return replace(
+        model,
+        unseen_std=unseen,
+        best_observed=better(("loyo", "year_blocks")),
+        best_unobserved=better(("logo", "lsygo", "spatial_blocks")),
+    )

@@ -1,0 +1,247 @@
+"""Where a training runs: in this process, or dealt out over processes of Ray Train."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from glacierscale import compute
+from glacierscale.training.checkpoints import Arrays, Checkpoints, Watch
+from glacierscale.training.shares import Machine, Share, deal, whole
+
+Train = Callable[[Any, Any, Share, Machine, Watch], Arrays]
+
+_KILLED_AT_MOST = 20
+_START_WITHIN_S = 60
+_STARTS_AT_MOST = 10
+_LOOK_S = 0.5
+
+
+class _OthersFailedError(Exception):
+    """Another process of the same training met an error, which the driver raises."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """One training: what every process of it needs to know."""
+
+    train: Train
+    """Trains a share: `ensemble.train` or `raster_task.train`."""
+    fitting: Any
+    """How long and how fast."""
+    networks: int
+    """How many there are."""
+    divisible: bool
+    """Whether steps can be cut into pieces."""
+    accelerator: str
+    """Lightning's name of the hardware, where the training is not on Ray."""
+    checkpoints: Checkpoints | None
+    """Where states are kept; None keeps none."""
+
+
+def run(course: Course, lesson: Any, *, on_step: Callable[[], object] = lambda: None) -> Arrays:
+    """Train all networks where `compute.current` says.
+
+    Parameters
+    ----------
+    course : Course
+    lesson : Any
+        What the networks learn from.
+    on_step : callable
+        Called for every step that all networks have taken.
+
+    Returns
+    -------
+    dict
+        Parameters by name, each (network, ...).
+
+    Raises
+    ------
+    Exception
+        What training raises, from whichever process.
+    """
+    cluster, tell = compute.current(), _Counted(on_step)
+    here = Watch(whole(course.networks), course.checkpoints, tell)
+    on_ray = cluster.ray or (cluster.workers > 1 and not cluster.dask)
+    finished = here.resume() if on_ray else None
+    if on_ray and not (finished is not None and finished.done):  # no processes are needed to say what is known
+        with compute.ray_session():
+            return _on_ray(course, lesson, cluster, tell)
+    machine = Machine(accelerator=course.accelerator, threads=compute.cores())
+    return course.train(lesson, course.fitting, here.share, machine, here)
+
+
+class _Counted:
+    """Calls a function once for every step up to the one told."""
+
+    def __init__(self, on_step: Callable[[], object]) -> None:
+        self.on_step, self.told = on_step, 0
+
+    def __call__(self, step: int) -> None:
+        for _ in range(step - self.told):
+            self.on_step()
+        self.told = max(self.told, step)
+
+
+def _on_ray(course: Course, lesson: Any, cluster: compute.Cluster, tell: Callable[[int], object]) -> Arrays:
+    import ray
+    import ray.train
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    options: Any = ray.train  # its types are those of another version of the interface
+    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    cores, gpus = int(there.get("CPU", 1)), there.get("GPU", 0.0)
+    each = cluster.gpus_per_worker or (1.0 if gpus else 0.0)
+    workers = cluster.workers or max(1, int(gpus / each) if each else cores)
+    desk: Any = ray.remote(num_cpus=0)(_Desk).remote()
+    config = {
+        "course": ray.put(course),
+        "lesson": ray.put(lesson),  # once, however many processes read it
+        "desk": desk,
+        "threads": max(1, cores // workers),
+        "gpu": bool(each),
+    }
+    resources = {"CPU": 1.0, **({"GPU": each} if each else {})}
+    with tempfile.TemporaryDirectory(prefix="glacierscale-train-") as folder, _told(desk, tell):
+        trainer = TorchTrainer(
+            _work,
+            train_loop_config=config,
+            torch_config=TorchConfig(backend="nccl" if each else "gloo"),
+            scaling_config=options.ScalingConfig(
+                num_workers=workers, use_gpu=bool(each), resources_per_worker=resources
+            ),
+            run_config=options.RunConfig(
+                name=uuid.uuid4().hex,  # what is resumed is what `Checkpoints` kept, not a run of Ray's
+                storage_path=folder,
+                failure_config=options.FailureConfig(
+                    max_failures=_KILLED_AT_MOST, controller_failure_limit=_STARTS_AT_MOST
+                ),
+            ),
+        )
+        trainer.fit()
+    error, parts = ray.get(desk.outcome.remote())
+    if error is not None:
+        raise error
+    if sum(share.count for share, _ in parts) != course.networks:
+        raise RuntimeError(f"only {len(parts)} processes of a training on Ray told a result; run the command again.")
+    return {name: np.concatenate([arrays[name] for _, arrays in parts]) for name in parts[0][1]}
+
+
+def _work(config: dict[str, Any]) -> None:
+    """One process of a training."""
+    import ray
+    import ray.train
+    import ray.train.torch
+
+    course, lesson = ray.get([config["course"], config["lesson"]])
+    context, desk = ray.train.get_context(), config["desk"]
+    if ray.get(desk.failed.remote()):
+        return
+    workers = context.get_world_size()
+    share = deal(course.networks, workers, divisible=course.divisible)[context.get_world_rank()]
+    if not share.count:
+        return
+    gpu = ray.train.torch.get_device().index if config["gpu"] else -1
+    machine = Machine(accelerator="gpu" if config["gpu"] else "cpu", device=gpu, threads=config["threads"])
+    teller = _Teller(desk, share)
+    watch = Watch(share, course.checkpoints, teller)
+    try:
+        arrays = course.train(lesson, course.fitting, share, machine, watch)
+    except _OthersFailedError:
+        return
+    except Exception as error:
+        ray.get(desk.fail.remote(_plain(error)))
+        if share.pieces > 1:  # the others wait for this one's gradients
+            raise
+        return
+    if share.piece == 0:
+        ray.get(desk.take.remote(share, arrays, teller.step))
+
+
+class _Teller:
+    """Tells the driver of steps, twice a second."""
+
+    def __init__(self, desk: Any, share: Share) -> None:
+        self.desk, self.share, self.step, self.last = desk, share, 0, 0.0
+        self.answer: Any = None
+
+    def __call__(self, step: int) -> None:
+        import ray
+
+        self.step, now = step, time.monotonic()
+        if now - self.last < _LOOK_S:
+            return
+        if self.answer is not None and ray.get(self.answer):
+            raise _OthersFailedError
+        self.answer, self.last = self.desk.tell.remote(self.share.start, self.share.piece, step), now
+
+
+class _Desk:
+    """What processes of a training tell the driver; an actor."""
+
+    def __init__(self) -> None:
+        self.steps: dict[tuple[int, int], int] = {}
+        self.results: dict[int, tuple[Share, Arrays]] = {}
+        self.error: Exception | None = None
+
+    def tell(self, start: int, piece: int, step: int) -> bool:
+        """Take note of a step; whether to go on is pointless."""
+        self.steps[start, piece] = step
+        return self.error is not None
+
+    def fail(self, error: Exception) -> None:
+        """Keep the first error."""
+        self.error = self.error or error
+
+    def failed(self) -> bool:
+        """Whether there was one."""
+        return self.error is not None
+
+    def take(self, share: Share, arrays: Arrays, step: int) -> None:
+        """Keep a result."""
+        self.results[share.start] = share, arrays
+        self.steps = {key: seen for key, seen in self.steps.items() if key[0] != share.start}
+        self.steps[share.start, share.piece] = step
+
+    def seen(self) -> int:
+        """Steps that all processes have taken."""
+        return min(self.steps.values(), default=0)
+
+    def outcome(self) -> tuple[Exception | None, list[tuple[Share, Arrays]]]:
+        """The first error, and results in order of networks."""
+        return self.error, [self.results[start] for start in sorted(self.results)]
+
+
+@contextmanager
+def _told(desk: Any, tell: Callable[[int], object]) -> Iterator[None]:
+    """Pass on how far all processes are."""
+    import ray
+
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(_LOOK_S):
+            tell(ray.get(desk.seen.remote()))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+        tell(ray.get(desk.seen.remote()))
+    finally:
+        ended.set()
+        thread.join(timeout=5)
+
+
+def _plain(error: Exception) -> Exception:
+    """An error without the frames it was raised in, so that it travels."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error

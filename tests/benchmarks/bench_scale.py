@@ -1,0 +1,147 @@
+"""Features and reconstruction of ever more embedded glaciers: time per glacier, memory of a worker, two processes.
+
+Prints one JSON line. For each size a cube of the synthetic range is made (not timed), then `featurize` and
+`reconstruct` run from store to store on Dask worker processes of one thread each, started for that size and warmed on
+a small cube first. Memory is the peak resident set of a worker process. References in the same run: the smallest size
+for time and memory of the larger ones, one process for two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from glacierscale import compute, provenance, schema, synthetic
+from glacierscale.cube import IngestOptions, ingest, writing
+from glacierscale.cube.reading import Sources, in_years
+from glacierscale.demonstration import write_raw
+from glacierscale.features.tensors import featurize
+from glacierscale.reconstruction import reconstruct
+from glacierscale.region import HydroYears, Region
+from glacierscale.sources import climate, outlines, terrain
+from glacierscale.sources.observations.table import empty
+from glacierscale.store import Store
+from glacierscale.training.loop import train
+from glacierscale.training.options import TrainOptions
+
+YEARS = HydroYears(1976, 2015)
+CATALOG = Path(__file__).resolve().parents[2] / "catalogs" / "demo.yaml"
+
+
+def make_cube(glaciers: int, folder: Path, per_block: int) -> Store:
+    """A cube of the synthetic range without observations."""
+    options = synthetic.SyntheticOptions(glaciers=glaciers, first_year=YEARS.first, last_year=YEARS.last, observed=0)
+    sources = Sources(
+        outlines=outlines.normalize(synthetic.outlines(options), "rgi6"),
+        elevation=terrain.normalize_dem(synthetic.terrain(options)),
+        thickness=None,
+        climate=in_years(climate.normalize([synthetic.climate(options)], "era5"), YEARS, "synthetic"),
+        observations=empty(),
+        inventories=None,
+    )
+    store = Store(str(folder / f"cube{glaciers}.zarr"), schema.CUBE)
+    stamp = provenance.Stamp(verb="ingest", options={"glaciers": glaciers}, inputs={})
+    writing.write(store, sources, Region("synthetic", years=YEARS), stamp, IngestOptions(glaciers_per_block=per_block))
+    return store
+
+
+def make_model(folder: Path, members: int) -> Path:
+    """A Lasso and a perceptron trained on the observed glaciers of a small range."""
+    options = synthetic.SyntheticOptions(glaciers=40, observed=20, first_year=YEARS.first, last_year=YEARS.last)
+    write_raw(options, folder / "raw")
+    reading = IngestOptions(data=str(folder / "raw"))
+    cube = ingest(CATALOG, Region("observed", years=YEARS), to=folder / "observed.zarr", options=reading)
+    features = featurize(cube, to=folder / "observed_features.zarr")
+    train(features, to=folder / "model", options=TrainOptions(hold_out=("logo",), members=members, epochs=20))
+    return folder / "model"
+
+
+@contextmanager
+def workers(count: int) -> Iterator[Any]:
+    """A client of so many worker processes."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=count, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def peak_mb() -> float:
+    """Peak resident set of this process."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024  # type: ignore[index]
+
+
+def measure(cube: Store, warm: Store, model: Path, folder: Path, processes: int, repeats: int) -> dict[str, Any]:
+    """Seconds of both stages and peak memory of a worker."""
+    took: dict[str, list[float]] = {"featurize": [], "reconstruct": []}
+    with workers(processes) as client, compute.use(compute.Cluster(dask=client.scheduler.address)):
+        for repeat, source in enumerate([warm, *[cube] * repeats]):
+            name = f"{Path(source.url).stem}_{processes}_{repeat}_{len(list(folder.iterdir()))}"
+            start = time.perf_counter()
+            features = featurize(source, to=folder / f"{name}_features.zarr")
+            middle = time.perf_counter()
+            reconstruct(model, features, to=folder / f"{name}_smb.zarr")
+            if repeat:
+                took["featurize"].append(middle - start)
+                took["reconstruct"].append(time.perf_counter() - middle)
+        peaks = client.run(peak_mb)
+    medians = {name: statistics.median(values) for name, values in took.items()}
+    return {
+        "seconds": round(sum(medians.values()), 2),
+        **{f"{name}_seconds": round(value, 2) for name, value in medians.items()},
+        "peak_worker_mb": round(max(peaks.values())),
+    }
+
+
+def main(sizes: list[int], per_block: int, members: int, repeats: int) -> dict[str, Any]:
+    """Time and weigh every size with one process, and the middle one with two."""
+    found: dict[int, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model, warm = make_model(folder, members), make_cube(2 * per_block, folder, per_block)
+        middle = sizes[len(sizes) // 2]
+        for size in sizes:
+            cube = make_cube(size, folder, per_block) if size != 2 * per_block else warm
+            found[size] = measure(cube, warm, model, folder, 1, repeats)
+            if size == middle:
+                two = measure(cube, warm, model, folder, 2, repeats)
+    first = found[sizes[0]]
+    each = {size: one["seconds"] / size for size, one in found.items()}
+    return {
+        "benchmark": "scale",
+        "years": len(YEARS),
+        "glaciers_per_block": per_block,
+        "members": members,
+        "one_process": found,
+        "ms_per_glacier": {size: round(1000 * value, 3) for size, value in each.items()},
+        "reference": f"{sizes[0]} glaciers, one process",
+        "time_per_glacier_ratio": {size: round(value / each[sizes[0]], 3) for size, value in each.items()},
+        "peak_memory_ratio": {
+            size: round(one["peak_worker_mb"] / first["peak_worker_mb"], 3) for size, one in found.items()
+        },
+        "two_processes": {"glaciers": middle, **two, "speedup": round(found[middle]["seconds"] / two["seconds"], 2)},
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 50_000])
+    for name, default in (("per-block", 512), ("members", 20), ("repeats", 3)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--small", action="store_true", help="two tiny sizes, for the test suite")
+    given = vars(parser.parse_args())
+    if given.pop("small"):
+        given |= {"sizes": [64, 128], "per_block": 32, "members": 2, "repeats": 1}
+    print(json.dumps(main(**given)))
