@@ -18,6 +18,7 @@ from glacierscale import provenance, schema
 from glacierscale.schema import Schema
 from glacierscale.store.blocks import DECLARED, RECORDS, Block, Damage, NoStoreError, StoreError
 from glacierscale.store.files import Files
+from glacierscale.store.holding import hold, sweep
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from glacierscale.store.lease import HeldError
     from glacierscale.store.objects import Objects
 
-__all__ = ["Block", "Damage", "Files", "HeldError", "NoStoreError", "Store", "StoreError", "hold"]
+__all__ = ["Block", "Damage", "Files", "HeldError", "NoStoreError", "Store", "StoreError", "hold", "sweep"]
 
 
 def __getattr__(name: str) -> object:
@@ -37,13 +38,6 @@ def __getattr__(name: str) -> object:
 
         return HeldError
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def hold(place: str | Path, verb: str) -> AbstractContextManager[object]:
-    """Hold the lease of an output (folder or URL) while a verb writes to it; `HeldError` names who else holds it."""
-    from glacierscale.store import lease, transactions
-
-    return lease.hold(transactions.plain(str(place)), verb)
 
 
 @dataclass(frozen=True)
@@ -217,7 +211,10 @@ class Store:
         found, declared = layout.found(place)
         if found is not None:
             stamp.refuse_unless_same(found, self.url)
-        return found is not None and place.has(declared) and not self.unfinished()
+        if found is None or not place.has(declared) or self.unfinished():
+            return False
+        sweep(self.url)
+        return True
 
     # Reading
 

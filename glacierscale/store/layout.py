@@ -161,7 +161,10 @@ def read_layout(place: Objects, wanted: Schema) -> Layout:
     StoreError
         If the metadata is damaged. Where there is none, the layout has no attributes and no arrays.
     """
-    text = place.get("zarr.json")
+    return _layout_of(place.get("zarr.json"), place.url, wanted)
+
+
+def _layout_of(text: bytes | None, where: str, wanted: Schema) -> Layout:
     if text is None:
         return Layout(wanted, {}, {})
     try:
@@ -171,9 +174,7 @@ def read_layout(place: Objects, wanted: Schema) -> Layout:
         _ = made.sizes  # reads what every array must have
         return made
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(
-            f"the metadata of {place.url} cannot be read: {error}. Remove the store and run again."
-        ) from error
+        raise StoreError(f"the metadata of {where} cannot be read: {error}. Remove the store and run again.") from error
 
 
 def found(place: Objects) -> tuple[dict[str, Any] | None, list[str]]:
@@ -182,13 +183,15 @@ def found(place: Objects) -> tuple[dict[str, Any] | None, list[str]]:
     The stamp stands in the record of the declaration and in the root's attributes, so that either may be damaged.
     Without the record the record itself is named, so that nobody takes the declaration for complete.
     """
+    # What cannot be read may well be there: an error of a request is no answer, and is not caught.
+    told = place.get(f"{RECORDS}/{DECLARED}.json")
     try:
-        record = unpack_record(place.get(f"{RECORDS}/{DECLARED}.json") or b"")
+        record = unpack_record(told or b"")
         return record.stamp, list(record.objects)
     except StoreError:
-        pass
+        text = place.get("zarr.json")
     try:
-        attributes = read_layout(place, schema.CUBE).attributes
+        attributes = _layout_of(text, place.url, schema.CUBE).attributes
     except StoreError:
         return None, []
     return attributes.get("glacierscale_stamp"), [f"{RECORDS}/{DECLARED}.json"]
@@ -197,8 +200,9 @@ def found(place: Objects) -> tuple[dict[str, Any] | None, list[str]]:
 def declared_codec(place: Objects, wanted: Schema) -> shards.Codec | None:
     """How the chunks of a store's shards are packed, from the metadata of any array; None where none tells."""
     for name in (name for name, variable in wanted.variables.items() if variable.sharded):
+        text = place.get(f"{name}/zarr.json")
         try:
-            form = shards.form_of(json.loads(place.get(f"{name}/zarr.json") or b""))
+            form = shards.form_of(json.loads(text or b""))
         except (ValueError, KeyError, TypeError, StoreError):
             continue  # damaged: another may tell
         if form:

@@ -152,6 +152,13 @@ def hold(place: str | Path, verb: str, *, ttl_s: float = TTL_S) -> Iterator[Leas
                 Path(url).rmdir()
 
 
+def sweep(place: str) -> None:
+    """Remove the lease that a dead run left on an output, if there is one."""
+    if Objects(place).keys(LEASE):
+        with contextlib.suppress(StoreError), hold(place, "sweep"):
+            pass
+
+
 def still_held(place: str | Path) -> None:
     """Raise `LostLeaseError` if this process held a place, or a folder around it, and lost it."""
     for lease in _held:

@@ -19,7 +19,7 @@ from glacierscale.models import rows as rows_module
 from glacierscale.models.bundle import HeldOut, SMBModel, fold_weights, row_numbers, rows_held
 from glacierscale.models.packing import Net
 from glacierscale.models.rows import Rows
-from glacierscale.store import Files, Store, hold
+from glacierscale.store import Files, Store, hold, sweep
 from glacierscale.training import checkpoints, judging
 from glacierscale.training import nets as training_nets
 from glacierscale.training.checkpoints import Checkpoints
@@ -88,7 +88,9 @@ def train(
         },
     )
     if files.version(_MODEL) and not files.names(f"{checkpoints.FOLDER}/"):
-        return _known(files, stamp)  # a place that is only read needs no lease
+        model = _known(files, stamp)  # a place that is only read needs no lease
+        sweep(files.url)
+        return model
     with hold(to, "train"):
         if files.version(_MODEL):
             model = _known(files, stamp)

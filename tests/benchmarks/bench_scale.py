@@ -15,7 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,10 @@ CATALOG = Path(__file__).resolve().parents[2] / "catalogs" / "demo.yaml"
 
 def make_cube(glaciers: int, folder: Path, per_block: int) -> Store:
     """A cube of the synthetic range without observations."""
+    store = Store(str(folder / f"cube{glaciers}.zarr"), schema.CUBE)
+    stamp = provenance.Stamp(verb="ingest", options={"glaciers": glaciers, "per_block": per_block}, inputs={})
+    if store.is_complete(stamp):
+        return store
     options = synthetic.SyntheticOptions(glaciers=glaciers, first_year=YEARS.first, last_year=YEARS.last, observed=0)
     sources = Sources(
         outlines=outlines.normalize(synthetic.outlines(options), "rgi6"),
@@ -47,14 +51,14 @@ def make_cube(glaciers: int, folder: Path, per_block: int) -> Store:
         observations=empty(),
         inventories=None,
     )
-    store = Store(str(folder / f"cube{glaciers}.zarr"), schema.CUBE)
-    stamp = provenance.Stamp(verb="ingest", options={"glaciers": glaciers}, inputs={})
     writing.write(store, sources, Region("synthetic", years=YEARS), stamp, IngestOptions(glaciers_per_block=per_block))
     return store
 
 
 def make_model(folder: Path, members: int) -> Path:
     """A Lasso and a perceptron trained on the observed glaciers of a small range."""
+    if (folder / "model").exists():
+        return folder / "model"
     options = synthetic.SyntheticOptions(glaciers=40, observed=20, first_year=YEARS.first, last_year=YEARS.last)
     write_raw(options, folder / "raw")
     reading = IngestOptions(data=str(folder / "raw"))
@@ -67,12 +71,18 @@ def make_model(folder: Path, members: int) -> Path:
 @contextmanager
 def workers(count: int) -> Iterator[Any]:
     """A client of so many worker processes."""
+    import dask
     from distributed import Client, LocalCluster
 
+    local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
+    environment = {**dask.config.get("distributed.nanny.pre-spawn-environ"), "MALLOC_ARENA_MAX": 1}
+    settings = {
+        "distributed.nanny.pre-spawn-environ": environment,
+        "distributed.worker.profile.enabled": False,
+    }  # as compute has them for local:N
     with (
-        LocalCluster(
-            n_workers=count, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
-        ) as cluster,
+        dask.config.set(settings),
+        LocalCluster(n_workers=count, threads_per_worker=1, **local) as cluster,
         Client(cluster) as client,
     ):
         yield client
@@ -86,13 +96,17 @@ def peak_mb() -> float:
 def measure(cube: Store, warm: Store, model: Path, folder: Path, processes: int, repeats: int) -> dict[str, Any]:
     """Seconds of both stages and peak memory of a worker."""
     took: dict[str, list[float]] = {"featurize": [], "reconstruct": []}
-    with workers(processes) as client, compute.use(compute.Cluster(dask=client.scheduler.address)):
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as name,
+        workers(processes) as client,
+        compute.use(compute.Cluster(dask=client.scheduler.address)),
+    ):
         for repeat, source in enumerate([warm, *[cube] * repeats]):
-            name = f"{Path(source.url).stem}_{processes}_{repeat}_{len(list(folder.iterdir()))}"
+            to = Path(name) / str(repeat)
             start = time.perf_counter()
-            features = featurize(source, to=folder / f"{name}_features.zarr")
+            features = featurize(source, to=to / "features.zarr")
             middle = time.perf_counter()
-            reconstruct(model, features, to=folder / f"{name}_smb.zarr")
+            reconstruct(model, features, to=to / "smb.zarr")
             if repeat:
                 took["featurize"].append(middle - start)
                 took["reconstruct"].append(time.perf_counter() - middle)
@@ -105,11 +119,12 @@ def measure(cube: Store, warm: Store, model: Path, folder: Path, processes: int,
     }
 
 
-def main(sizes: list[int], per_block: int, members: int, repeats: int) -> dict[str, Any]:
+def main(sizes: list[int], per_block: int, members: int, repeats: int, keep: str) -> dict[str, Any]:
     """Time and weigh every size with one process, and the middle one with two."""
     found: dict[int, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() if not keep else nullcontext(keep) as name:
         folder = Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
         model, warm = make_model(folder, members), make_cube(2 * per_block, folder, per_block)
         middle = sizes[len(sizes) // 2]
         for size in sizes:
@@ -140,6 +155,7 @@ if __name__ == "__main__":
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 50_000])
     for name, default in (("per-block", 512), ("members", 20), ("repeats", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--keep", default="", help="folder in which the model and the cubes stay for another run")
     parser.add_argument("--small", action="store_true", help="two tiny sizes, for the test suite")
     given = vars(parser.parse_args())
     if given.pop("small"):

@@ -24,6 +24,7 @@ SMALL = {
     "bench_feed.py": ["--small"],
     "bench_ray.py": ["--small"],
     "bench_rasters.py": ["--glaciers", "3", "--years", "40", "--networks", "2", "--repeats", "1", "--steps", "3"],
+    "bench_scale.py": ["--small"],
     "bench_writing.py": ["--small", "--repeats", "1"],
 }
 KEYS = {
@@ -48,6 +49,10 @@ KEYS = {
         "benchmark", "glaciers", "years", "static_bytes", "series_bytes", "reference", "reference_bytes", "ratio",
         "ratio_on_ice", "ratio_to_raster_on_ice", "networks", "observations", "step_reference", "pairs", "fed_ms",
         "ready_ms", "overhead", "overhead_of_repeats", "making_ms", "making_share",
+    },
+    "bench_scale.py": {
+        "benchmark", "years", "glaciers_per_block", "members", "one_process", "ms_per_glacier", "reference",
+        "time_per_glacier_ratio", "peak_memory_ratio", "two_processes",
     },
     "bench_writing.py": {
         "benchmark", "workers", "codec", "on", "blocks", "block_mb", "largest_shard_mb", "damages", "mb_s", "reference",
@@ -118,3 +123,10 @@ def test_training_on_ray_takes_the_same_steps_as_here() -> None:
     assert found["step_here_ms"] > 0
     assert found["step_on_ray_ms"] > 0
     assert found["overhead_of_turns"] == [found["overhead"]]
+
+
+def test_features_and_reconstruction_are_timed_and_weighed_at_every_size_and_with_two_processes() -> None:
+    found = ran("bench_scale.py")
+    assert set(found["one_process"]) == set(found["ms_per_glacier"]) == {"64", "128"}
+    assert (found["two_processes"]["glaciers"], found["time_per_glacier_ratio"]["64"]) == (128, 1)
+    assert all(50 < one["peak_worker_mb"] < 4000 for one in found["one_process"].values())

@@ -18,7 +18,7 @@ import pytest
 
 from glacierscale.store.blocks import StoreError
 from glacierscale.store.holder import Holder, clock
-from glacierscale.store.lease import HeldError, LostLeaseError, hold, still_held
+from glacierscale.store.lease import HeldError, LostLeaseError, hold, still_held, sweep
 from glacierscale.store.objects import Objects
 
 HOLD = """
@@ -281,6 +281,17 @@ def test_an_unreachable_lease_counts_as_lost_after_its_time_to_live(
     with pytest.raises(LostLeaseError, match=r"could not be renewed in time.*overloaded"):
         work()
     assert fault_proxy.injected["503"] > 3
+
+
+def test_a_lease_left_on_a_finished_output_is_removed_and_that_of_a_living_run_stays(url: str, start: Any) -> None:
+    first = start(url)
+    assert first.stdout.readline() == "held\n"
+    sweep(url)
+    assert Objects(url).keys(".lease")
+    first.kill()
+    first.wait()
+    sweep(url)
+    assert not Objects(url).keys(".lease")
 
 
 def test_what_a_killed_writer_left_half_done_is_swept_on_take_over(tmp_path: Path) -> None:
