@@ -15,6 +15,11 @@ The pipeline, one verb per stage, each reading stores and filling one::
     smb = gs.reconstruct(model, features, to="out/smb.zarr")
     gs.report(smb, scores="out", cube=cube, to="out/report.html")
 
+Every place may be a folder or a URL (``s3://bucket/run/cube.zarr``), and any verb runs on a cluster::
+
+    with gs.use(gs.Cluster(dask="tcp://scheduler:8786", ray="auto")):
+        gs.featurize(cube, to="s3://bucket/run/features.zarr")
+
 Importing this package is light; each verb loads its libraries when it is first used.
 """
 
@@ -25,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from glacierscale.catalog import open_catalog
+    from glacierscale.compute import Cluster, use
     from glacierscale.cube import IngestOptions, ingest
     from glacierscale.evaluation import EvaluateOptions, evaluate
     from glacierscale.features.options import FeaturizeOptions, RasterizeOptions
@@ -42,6 +48,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Block": "store",
+    "Cluster": "compute",
     "EvaluateOptions": "evaluation",
     "FeaturizeOptions": "features.options",
     "HydroYears": "region",
@@ -64,11 +71,13 @@ _HOME = {
     "report": "reporting",
     "run": "pipeline",
     "train": "training.loop",
+    "use": "compute",
     "verify": "pipeline",
 }
 
 __all__ = [
     "Block",
+    "Cluster",
     "EvaluateOptions",
     "FeaturizeOptions",
     "HydroYears",
@@ -91,6 +100,7 @@ __all__ = [
     "report",
     "run",
     "train",
+    "use",
     "verify",
 ]
 

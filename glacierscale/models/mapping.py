@@ -69,8 +69,8 @@ def glaciers(net: RasterNet, patches: xr.Dataset, features: xr.Dataset) -> Glaci
     shape = (net.members, len(surface.elevation), weather.temp.shape[1])
     annual, winter = np.empty(shape, np.float32), np.empty(shape, np.float32)
     for years, found in net.balances(0, surface, weather):
-        annual[:, :, years] = found.monthly.sum(-1).numpy()
-        winter[:, :, years] = found.monthly[..., :WINTER_MONTHS].sum(-1).numpy()
+        annual[:, :, years] = found.monthly.sum(-1).cpu().numpy()
+        winter[:, :, years] = found.monthly[..., :WINTER_MONTHS].sum(-1).cpu().numpy()
     unknown = ~known_years(weather).numpy()[surface.outline]
     annual[:, unknown], winter[:, unknown] = np.nan, np.nan
     return Glaciers(surface=surface, annual=annual, winter=winter)

@@ -22,6 +22,8 @@ Ints = npt.NDArray[np.integer]
 ELEMENTS_AT_ONCE = 1_000_000
 """Network x cell x year x month values worked on together: what the caches of a core hold."""
 
+_ELEMENTS_ON_GPU = 100_000_000
+
 
 def cells_of(surface: Surface, form: Form) -> Cells:
     """Ice cells as tensors."""
@@ -89,10 +91,19 @@ class RasterNet:
         return {name: torch.from_numpy(np.ascontiguousarray(v[fold])) for name, v in self.parameters.items()}
 
     def balances(self, fold: int, surface: Surface, weather: Weather) -> Iterator[tuple[slice, Balances]]:
-        """Monthly balances of a surface, a few years at a time: (years, what all members say of them)."""
-        own, cells = self.own(fold), cells_of(surface, self.form)
+        """Monthly balances of a surface, a few years at a time, on a GPU if there is one.
+
+        Yields
+        ------
+        (slice, Balances)
+            Years, and what all members say of them.
+        """
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        own = {name: value.to(device) for name, value in self.own(fold).items()}
+        cells, weather = cells_of(surface, self.form).to(device), weather.to(device)
         years = weather.temp.shape[1]
-        step = max(1, ELEMENTS_AT_ONCE // max(self.members * len(cells.elevation) * 12, 1))
+        most = ELEMENTS_AT_ONCE if device.type == "cpu" else _ELEMENTS_ON_GPU
+        step = max(1, most // max(self.members * len(cells.elevation) * 12, 1))
         with torch.no_grad():
             for start in range(0, years, step):
                 which = slice(start, min(start + step, years))

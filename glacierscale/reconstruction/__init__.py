@@ -84,7 +84,9 @@ def reconstruct(
             beside = provenance.join(to, f"../{PurePosixPath(found.url).name.replace('patches', 'smb_map')}")
             maps.write(model, place, source, found, to=beside, net=drawn, seasonal=options.seasonal)
     if not store.is_complete(stamp):
-        _write(store, stamp, model, source, [found.open() for found in stores], options, drawn)
+        # Which glaciers a block has is asked for each block, so it is read once.
+        opened = [rasters.assign(feature_row=rasters.feature_row.load()) for rasters in (s.open() for s in stores)]
+        _write(store, stamp, model, source, opened, options, drawn)
     return store
 
 
