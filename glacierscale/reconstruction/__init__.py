@@ -20,7 +20,7 @@ __all__ = ["ReconstructOptions", "reconstruct"]
 
 Floats = npt.NDArray[np.floating]
 
-_BYTES_OF_VALUE, _BYTES_OF_BALANCE = 16, 6
+_BYTES_OF_VALUE, _BYTES_OF_BALANCE = 22, 6
 """Peak bytes of a value of a glacier in a year, and of a member's balance of a pixel of a patch in a year."""
 
 

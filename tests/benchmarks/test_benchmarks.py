@@ -52,7 +52,7 @@ KEYS = {
     },
     "bench_scale.py": {
         "benchmark", "years", "glaciers_per_block", "members", "one_process", "ms_per_glacier", "reference",
-        "time_per_glacier_ratio", "peak_memory_ratio", "two_processes",
+        "time_per_glacier_ratio", "cpu_time_per_glacier_ratio", "peak_memory_ratio", "two_processes",
     },
     "bench_writing.py": {
         "benchmark", "workers", "codec", "on", "blocks", "block_mb", "largest_shard_mb", "damages", "mb_s", "reference",
