@@ -15,12 +15,9 @@ The pipeline, one verb per stage, each reading stores and filling one::
     smb = gs.reconstruct(model, features, to="out/smb.zarr")
     gs.report(smb, scores="out", cube=cube, to="out/report.html")
 
-Every place may be a folder or a URL (``s3://bucket/run/cube.zarr``), and any verb runs on a cluster::
-
-    with gs.use(gs.Cluster(dask="tcp://scheduler:8786", ray="auto")):
-        gs.featurize(cube, to="s3://bucket/run/features.zarr")
-
-Importing this package is light; each verb loads its libraries when it is first used.
+Importing this package is light; each verb loads its libraries when it is first used. Every place may be a folder or a
+URL (``s3://bucket/out/cube.zarr``), and inside ``with gs.use(gs.Cluster(dask="tcp://scheduler:8786", ray="auto")):``
+verbs run on a cluster.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def read_plan(file: str | Path) -> RunPlan:
 
 def run_plan(plan: RunPlan, *, to: str | Path, data: str, catalog: Path) -> Path | str:
     """Run every stage of a plan; see `run`."""
-    out = str(to) if "://" in str(to) else str(Path(to))
+    out = str(to).rstrip("/") if "://" in str(to) else str(Path(to))
     cube, features, smb, model = (f"{out}/{name}" for name in ("cube.zarr", "features.zarr", "smb.zarr", "model"))
     files = Files.at(out)
     page = f"{files.url}/report.html"
@@ -204,7 +204,8 @@ def verify(store: str | Path | Store, *, repair: bool = False) -> list[Damage]:
     # Damaged metadata hides what else is damaged: look again after each repair.
     for _ in range(_REPAIRS if repair else 0):
         if damages:
-            bound.forget(damages)
+            with bound.hold():  # what another run works on is not ours to mend
+                bound.forget(damages)
             _write_again(bound)
             damages = bound.verify()
     return damages

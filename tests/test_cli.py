@@ -23,6 +23,7 @@ import pandas as pd
 import psutil
 import pytest
 import rasterio
+import xarray as xr
 from rasterio.features import geometry_mask
 
 from glacierscale import cli, compute
@@ -526,3 +527,17 @@ def test_an_unknown_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(cli, "_load", lambda _: bug)
     with pytest.raises(RuntimeError, match="a bug"):
         main(["demo"])
+
+
+def test_what_a_run_on_icechunk_set_aside_is_looked_for_where_the_run_was_put(tmp_path: Path) -> None:
+    from glacierscale import provenance, schema
+
+    to = f"icechunk+file://{tmp_path}/run"
+    static = xr.Dataset(
+        {"channel": ("channel", ["slope"]), "channel_units": ("channel", ["degree"])}
+        | {"month": ("month", np.arange(1, 13))}
+    )
+    stamp = provenance.Stamp(verb="rasterize", options={}, inputs={})
+    made = Store(f"{to}/patches_008.zarr", schema.PATCHES)
+    made.declare(static, stamp, sizes={"glacier": 1, "y": 8, "x": 8})
+    assert cli._stores_of(to) == cli._stores_of(f"{to}/") == (made,)

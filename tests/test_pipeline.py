@@ -199,6 +199,11 @@ def missing_static_chunk(store: Path) -> str:
     return f"{name}/c/0"
 
 
+def garbled_metadata(store: Path) -> str:
+    (store / "zarr.json").write_text("{")
+    return "zarr.json"
+
+
 def cut_off_record(store: Path) -> str:
     record = min((store / ".blocks").glob("glacier-*.json"))
     record.write_bytes(record.read_bytes()[:100])
@@ -206,7 +211,9 @@ def cut_off_record(store: Path) -> str:
 
 
 @pytest.mark.parametrize("name", STORES)
-@pytest.mark.parametrize("damage", [flipped_bit, missing_block_chunk, missing_static_chunk, cut_off_record])
+@pytest.mark.parametrize(
+    "damage", [flipped_bit, missing_block_chunk, missing_static_chunk, garbled_metadata, cut_off_record]
+)
 def test_verify_finds_damage_and_repair_restores_the_same_bytes(
     damage: Callable[[Path], str], name: str, small_run: Path, again: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -217,11 +224,22 @@ def test_verify_finds_damage_and_repair_restores_the_same_bytes(
     key = damage(store)
     assert main(["verify", str(store)]) == 4
     said = capsys.readouterr().out
-    assert re.search(rf"^{re.escape(key)}: (checksum differs|is missing|the completion record is damaged)", said)
+    assert re.search(
+        rf"^{re.escape(key)}: (checksum differs|has 1 bytes|is missing|the completion record is damaged)", said
+    )
     assert "1 faults" in said
     assert main(["verify", str(store), "--repair"]) == 0
     assert "0 left after repair" in capsys.readouterr().out
     assert main(["verify", str(store)]) == 0
+    assert content(again) == before
+
+
+def test_a_repair_leaves_what_another_run_holds(again: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing_block_chunk(again / "smb.zarr")
+    before = content(again)
+    with hold(again / "smb.zarr", "reconstruct"):
+        assert main(["verify", str(again / "smb.zarr"), "--repair"]) == 5
+    assert "smb.zarr is held by `reconstruct`" in capsys.readouterr().err
     assert content(again) == before
 
 

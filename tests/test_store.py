@@ -12,7 +12,7 @@ import xarray as xr
 
 from glacierscale import schema
 from glacierscale.provenance import Stamp, StampMismatch
-from glacierscale.store import Block, HeldError, NoStoreError, Store, StoreError, hold
+from glacierscale.store import Block, Files, HeldError, NoStoreError, Store, StoreError, hold
 
 YEARS = np.arange(1990, 2000)
 SIZES = {"glacier": 10, "member": 2}
@@ -230,3 +230,36 @@ def test_all_stores_of_a_kind_in_a_folder_come_in_order_of_their_names(tmp_path:
         Store.all_in(tmp_path, "maps_*.zarr", schema.RECONSTRUCTION)
     with pytest.raises(NoStoreError, match="is a reconstruction store; expected a features store"):
         Store.all_in(tmp_path, "smb_*.zarr", schema.FEATURES)
+
+
+def test_garbled_metadata_is_refused_with_what_mends_it(tmp_path: Path) -> None:
+    store = written(tmp_path)
+    (Path(store.url) / "zarr.json").write_text("{")
+    with pytest.raises(StoreError, match=r"cannot be read: .*; `glacierscale verify STORE --repair` mends it"):
+        store.open()
+
+
+def test_one_long_reason_does_not_widen_all_others(tmp_path: Path) -> None:
+    store, reason = declared(tmp_path), "no climate " * 1000
+    for block in store.blocks():
+        aside = arrays(block)["set_aside"].astype(object)
+        aside[0] = reason
+        store.write(block, arrays(block) | {"set_aside": schema.text(aside)})
+    found = store.open()
+    assert found.nbytes < 4 * len(reason)
+    assert found.set_aside.values.tolist() == [reason if number % 4 == 0 else "" for number in range(10)]
+    assert found.isel(glacier=slice(1, 3)).load().set_aside.values.tolist() == ["", ""]
+
+
+def test_a_slash_at_the_end_of_a_place_changes_nothing(tmp_path: Path) -> None:
+    assert Store(f"{tmp_path}/smb.zarr/", schema.RECONSTRUCTION) == Store(f"{tmp_path}/smb.zarr", schema.RECONSTRUCTION)
+    assert Store("s3://bucket/run//", schema.RECONSTRUCTION).url == "s3://bucket/run"
+    assert Files.at(f"{tmp_path}/run/").url == f"{tmp_path}/run"
+    assert Files.at("/").url == "/"
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/run", "https://host/run", "icechunk+gs://bucket/run"])
+def test_a_url_that_pathlib_has_made_a_path_of_is_refused(place: str) -> None:
+    for opened in (Files.at, Store.at, lambda path: Store(str(path), schema.CUBE), lambda path: hold(path, "run")):
+        with pytest.raises(ValueError, match="is a URL that went through Path; give it as text"):
+            opened(Path(place))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -112,10 +113,11 @@ class Entry:
     def fingerprint(self) -> str:
         """Return the SHA-256 over the entry's files: contents where local, stated digests, URLs and tags in a bucket.
 
-        The same bytes give the same value whether they come from a folder or are to be fetched. What lies in a bucket
-        without a stated digest is told by its tags, which change when it is written again.
+        Driver and arguments are part of it: they decide what of the files is read. The same bytes give the same value
+        whether they come from a folder or are to be fetched. What lies in a bucket without a stated digest is told by
+        its tags, which change when it is written again.
         """
-        lines = []
+        lines = [json.dumps([self.driver, dict(self.args)], sort_keys=True, default=str)]
         for pinned in self.files:
             local = None if self.folder is None else below(self.folder, pinned.path)
             digest = sha256_of(local) if local is not None and local.exists() else pinned.sha256

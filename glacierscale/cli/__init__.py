@@ -191,10 +191,10 @@ def _call(function: Callable[..., Any], words: list[str], prog: str) -> int:
 
     given, cluster = parsing.parse(function, words, prog)
     with compute.use(cluster):
-        return _told(function, function(**given))
+        return _told(function, function(**given), given.get("to", ""))
 
 
-def _told(function: Callable[..., Any], result: Any) -> int:
+def _told(function: Callable[..., Any], result: Any, to: str | Path) -> int:
     """Print what a command made; its exit code."""
     if isinstance(result, int):
         return result
@@ -203,16 +203,15 @@ def _told(function: Callable[..., Any], result: Any) -> int:
         if isinstance(one, Path | str) or hasattr(one, "url"):
             print(getattr(one, "url", one))
     if function.__name__ in ("run", "demo"):  # what they return is the page
-        made = _stores_of(result)
+        made = _stores_of(to)
     return _tell_set_aside(made)
 
 
-def _stores_of(page: Path | str) -> tuple[Store, ...]:
-    """Stores beside the page of a run that say which glaciers were set aside."""
+def _stores_of(folder: Path | str) -> tuple[Store, ...]:
+    """Stores of a run that say which glaciers were set aside."""
     from glacierscale import provenance
     from glacierscale.store import Files, Store
 
-    folder = provenance.join(page, "..")
     names = (name for pattern in ("features.zarr", "patches_*.zarr") for name in Files.at(folder).stores(pattern))
     return tuple(Store.at(provenance.join(folder, name)) for name in names)
 

@@ -17,7 +17,7 @@ from glacierscale.compute.gates import Job
 from glacierscale.compute.on_dask import Dask, client
 from glacierscale.compute.on_ray import Ray, ray_session
 from glacierscale.compute.showing import counted, progress
-from glacierscale.compute.threads import Threads, cores, map_threads
+from glacierscale.compute.threads import Threads, cores
 
 __all__ = [
     "Cluster",
@@ -27,7 +27,6 @@ __all__ = [
     "cores",
     "current",
     "map_items",
-    "map_threads",
     "progress",
     "ray_session",
     "run",
@@ -38,7 +37,9 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def run(job: Job, blocks: Sequence[Any], *, label: str, bytes_each: int) -> None:
+def run(
+    job: Job, blocks: Sequence[Any], *, label: str, bytes_each: int, check: Callable[[], None] = lambda: None
+) -> None:
     """Do a job for every block, where `current` says, and show progress.
 
     Parameters
@@ -51,6 +52,8 @@ def run(job: Job, blocks: Sequence[Any], *, label: str, bytes_each: int) -> None
         What the progress display says.
     bytes_each : int
         Peak memory of one block in work, about; 0 where it does not matter.
+    check : callable
+        Called about twice a second in this process; where it raises, blocks in work are abandoned.
 
     Raises
     ------
@@ -61,7 +64,7 @@ def run(job: Job, blocks: Sequence[Any], *, label: str, bytes_each: int) -> None
         aside; `TimeoutError` for one that took too long, `WorkerDiedError` for one whose worker died.
     """
     if blocks:
-        _driven(job, blocks, label, bytes_each)
+        _driven(job, blocks, label, bytes_each, check)
 
 
 def map_items(function: Callable[[T], S], items: Sequence[T], *, label: str) -> list[S]:
@@ -75,9 +78,11 @@ def map_items(function: Callable[[T], S], items: Sequence[T], *, label: str) -> 
     return _driven(Job(_nothing, _Applied(function), _passed), items, label, 0) if items else []
 
 
-def _driven(job: Job, blocks: Sequence[Any], label: str, bytes_each: int) -> list[Any]:
+def _driven(
+    job: Job, blocks: Sequence[Any], label: str, bytes_each: int, check: Callable[[], None] = lambda: None
+) -> list[Any]:
     with _pool(job, bytes_each) as pool, counted(label, len(blocks)) as advance:
-        return drive(pool, blocks, current().block_timeout_s, advance)
+        return drive(pool, blocks, current().block_timeout_s, advance, check)
 
 
 @contextmanager

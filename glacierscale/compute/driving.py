@@ -41,6 +41,8 @@ class Pool(Protocol):
 
     can_replace: bool
     """Whether a worker that hangs can be stopped."""
+    refusal: str
+    """Why a worker that is there could not be used, the last one; empty where none was."""
 
     def lanes(self) -> Mapping[str, int]:
         """The workers that are there, and how many blocks each may have."""
@@ -65,7 +67,13 @@ class _Running:
     alone: bool
 
 
-def drive(pool: Pool, blocks: Sequence[Any], timeout_s: float, advance: Callable[[], None]) -> list[Any]:
+def drive(
+    pool: Pool,
+    blocks: Sequence[Any],
+    timeout_s: float,
+    advance: Callable[[], None],
+    check: Callable[[], None] = lambda: None,
+) -> list[Any]:
     """Have every block worked on.
 
     Parameters
@@ -76,6 +84,8 @@ def drive(pool: Pool, blocks: Sequence[Any], timeout_s: float, advance: Callable
         Work that one block may take.
     advance : callable
         Called as each block is done.
+    check : callable
+        Called again and again; where it raises, the blocks in work are abandoned.
 
     Returns
     -------
@@ -89,7 +99,7 @@ def drive(pool: Pool, blocks: Sequence[Any], timeout_s: float, advance: Callable
     """
     drive = _Drive(pool, blocks, timeout_s, advance)
     try:
-        drive.go()
+        drive.go(check)
     except (KeyboardInterrupt, Terminated):
         drive.await_running(_GRACE_S)
         raise
@@ -116,9 +126,10 @@ class _Drive:
         self.in_a_row = 0
         self.seen = time.monotonic()
 
-    def go(self) -> None:
+    def go(self, check: Callable[[], None]) -> None:
         """Work until nothing is left."""
         while self.waiting or self.suspects or self.later or self.running:
+            check()
             lanes = self.pool.lanes()
             self.bury(lanes)
             self.assign(lanes)
@@ -135,7 +146,10 @@ class _Drive:
         now = time.monotonic()
         self.seen = now if lanes else self.seen
         if now - self.seen > _NO_WORKER_S:
-            raise WorkerDiedError(f"no worker was there for {_NO_WORKER_S:g} s; look into the cluster's own logs.")
+            said = f" The last one that could not be used: {self.pool.refusal}." if self.pool.refusal else ""
+            raise WorkerDiedError(
+                f"no worker was there for {_NO_WORKER_S:g} s; look into the cluster's own logs.{said}"
+            )
         for number in [number for number, running in self.running.items() if running.lane not in lanes]:
             died = WorkerDiedError(f"its worker {self.running[number].lane} ended (killed, or out of memory?)")
             self.failed(number, Outcome(error=died), self.suspects.append)

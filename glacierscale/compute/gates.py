@@ -27,6 +27,8 @@ class Job:
     """block, inputs -> arrays: no reading, no writing."""
     write: Callable[[Any, Any], Any]
     """block, arrays -> None."""
+    gpu: bool = False
+    """Whether it computes on a GPU where its worker has one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,8 @@ class _Try:
             if self._abandoned:
                 gate.release()
                 raise _AbandonedError
-            self.step, self._gate, self._entered = step, gate, time.monotonic()
+            # In this order: who watches takes no lock, and counts from `_entered` as soon as there is a gate.
+            self.step, self._entered, self._gate = step, time.monotonic(), gate
         try:
             yield
         finally:
@@ -109,6 +112,7 @@ class Lane:
         self._write = threading.BoundedSemaphore(_WRITING)
         self._computing, self._finished = computing, 0
         self._tries: set[_Try] = set()
+        self._closed = False
 
     def work(self, block: Any) -> Outcome:
         """Work on a block until it is done, has failed or takes too long; never raises.
@@ -117,6 +121,8 @@ class Lane:
         """
         one = _Try()
         self._tries.add(one)
+        if self._closed:
+            one.abandon()
         threading.Thread(target=self._go, args=(one, block), daemon=True, name=f"block {block}").start()
         while not one.ended.wait(min(_GLANCE_S, self._timeout_s)):
             if one.spent_s() > self._timeout_s:
@@ -130,7 +136,8 @@ class Lane:
         return one.outcome
 
     def close(self) -> None:
-        """Let no block pass another gate."""
+        """Let no block pass another gate, of those that come later either."""
+        self._closed = True
         for one in list(self._tries):
             one.abandon()
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,12 +12,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
-from threading import Event, Lock
 from typing import Any
-from weakref import WeakValueDictionary
 
-from glacierscale.compute import memory
-from glacierscale.compute.gates import Job, Lane, Outcome
+from glacierscale.compute import dask_worker, memory
+from glacierscale.compute.gates import Job, Outcome
 from glacierscale.compute.threads import cores, taken
 
 _CONNECT_S = 30
@@ -97,7 +95,7 @@ def _here(workers: int) -> Iterator[Any]:
     settings = {
         "distributed.scheduler.no-workers-timeout": "60s",  # by default it waits for ever
         "distributed.nanny.pre-spawn-environ": before_start,
-        "distributed.worker.profile.enabled": False,  # see _stop_profiling
+        "distributed.worker.profile.enabled": False,  # see dask_worker
     }
     with (
         dask.config.set(settings),
@@ -141,6 +139,7 @@ class Dask:
         self._futures: dict[tuple[str, int], Any] = {}
         self._ended: SimpleQueue[tuple[str, int, Any]] = SimpleQueue()
         self._looked = -_LOOK_S
+        self.refusal, self._answers = "", True
 
     def lanes(self) -> Mapping[str, int]:
         """Workers that are connected to the scheduler and have room for a block."""
@@ -149,7 +148,15 @@ class Dask:
         return {lane: worker.in_memory for lane, worker in self._lanes.items()}
 
     def _look(self) -> None:
-        there = self._client.scheduler_info(n_workers=-1)["workers"]
+        client = self._client
+        try:
+            told = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=_CONNECT_S)
+        except (OSError, TimeoutError, AttributeError) as error:  # the last from a client that has given up
+            self._answers = False
+            raise ConnectionError(
+                f"the Dask scheduler no longer answers ({error}); run the same command again: it continues."
+            ) from error
+        there = told["workers"]
         self._looked = time.monotonic()
         for lane in [lane for lane, worker in self._lanes.items() if worker.address not in there]:
             self._drop(lane)
@@ -173,6 +180,11 @@ class Dask:
             job = self._client.scatter(self._job, workers=[address], hash=False, timeout=_CONNECT_S)
         except (OSError, TimeoutError, KeyError, ValueError):
             return  # it has gone meanwhile; the next look tells
+        except Exception as error:
+            if type(error) is not Exception:  # distributed wraps the worker's own in a bare one
+                raise
+            self.refusal = f"{address} could not take the job: {error}"
+            return
         self._added += 1
         self._lanes[f"{address} ({self._added})"] = _Worker(address, job, computing, in_memory)
 
@@ -186,7 +198,7 @@ class Dask:
         """Send a block to a worker."""
         worker = self._lanes[lane]
         future = self._client.submit(
-            _work,
+            dask_worker.work,
             worker.job,
             self._key,
             worker.computing,
@@ -242,47 +254,14 @@ class Dask:
             return
 
     def close(self) -> None:
-        """Cancel what still runs and forget the job."""
-        for lane in list(self._lanes):
-            self._drop(lane)
+        """Cancel what still runs and forget the job; blocks that work already go on to no other step."""
+        addresses = [worker.address for worker in self._lanes.values()]
+        with contextlib.suppress(OSError, TimeoutError, AttributeError, RuntimeError):  # the scheduler is gone
+            if addresses and self._answers:
+                self._client.run(dask_worker.shut, self._key, workers=addresses, wait=False)
+            for lane in list(self._lanes):
+                self._drop(lane)
 
 
 def _put(queue: SimpleQueue[tuple[str, int, Any]], lane: str, number: int, future: Any) -> None:
     queue.put((lane, number, future))
-
-
-_LANES: WeakValueDictionary[str, Lane] = WeakValueDictionary()
-_LOCK = Lock()
-
-
-def _work(job: Job, key: str, computing: int, timeout_s: float, block: Any) -> Outcome:
-    """Work on a block in a worker process, beside others of the same job."""
-    from distributed import get_worker, secede
-
-    _stop_profiling(get_worker())
-    secede()  # type: ignore[no-untyped-call]  # the gates say how many work at once, not the worker's threads
-    with _LOCK:
-        lane = _LANES.get(key)
-        if lane is None:
-            lane = _LANES[key] = Lane(job, computing, timeout_s)
-    return lane.work(block)
-
-
-def _stop_profiling(worker: Any) -> None:
-    """Let a worker of somebody else's cluster look at its threads no longer.
-
-    It does so a hundred times a second by `sys._current_frames`, which in Python 3.11 hangs the process for ever where
-    garbage collection happens in the middle of it (python/cpython#106883).
-    """
-    profilers = [callback for name, callback in worker.periodic_callbacks.items() if name.startswith("profile")]
-    if sys.version_info >= (3, 12) or not any(profiler.is_running() for profiler in profilers):
-        return
-    stopped = Event()
-
-    def stop() -> None:
-        for profiler in profilers:
-            profiler.stop()
-        stopped.set()
-
-    worker.loop.add_callback(stop)
-    stopped.wait(_LOOK_S)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import secrets
-import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,8 +21,10 @@ from glacierscale.compute.gates import Job, Lane, Outcome
 from glacierscale.compute.threads import cores
 
 _CONNECT_S = 30
+_START_S = 60
 _OBJECT_STORE_BYTES = 200 << 20  # it holds the job, not arrays of blocks
 _FAILED_STARTS = 3
+_PROBE_S, _SILENT_S = 10.0, 120.0  # an actor is asked so often, and given up when it is silent for so long
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
@@ -58,11 +60,16 @@ def _initialised(cluster: Cluster) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    try:
-        _connect(place)
-        yield
-    finally:
-        ray.shutdown()
+    # On a thread of its own: on the main one Ray would replace this process's answer to SIGTERM. The thread lives as
+    # long as the session, because what Ray starts ends with the thread that started it.
+    with ThreadPoolExecutor(1, thread_name_prefix="ray") as pool:
+        starting = pool.submit(_connect, place)
+        try:
+            starting.result()
+            yield
+        finally:
+            wait([starting], timeout=_START_S)
+            ray.shutdown()
 
 
 def _prepare(place: str) -> None:
@@ -75,12 +82,10 @@ def _prepare(place: str) -> None:
 
 
 def _connect(place: str) -> None:
-    """Initialise Ray; this process keeps its own answer to SIGTERM, which Ray would replace."""
+    """Initialise Ray."""
     import ray
 
-    main = threading.current_thread() is threading.main_thread()
-    answer = signal.getsignal(signal.SIGTERM) if main else None
-    quiet: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if place.startswith("local:"):
             here: dict[str, Any] = {"object_store_memory": _OBJECT_STORE_BYTES, "_node_ip_address": "127.0.0.1"}
@@ -90,17 +95,10 @@ def _connect(place: str) -> None:
                 host, _, port = place.removeprefix("ray://").rpartition(":")
                 socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
             ray.init(place, **quiet)
-    except SystemExit:  # Ray's answer to SIGTERM while it starts
-        if callable(answer):
-            answer(signal.SIGTERM, None)
-        raise
     except (OSError, RuntimeError) as error:
         raise ConnectionError(
             f"no Ray cluster answers at {place} within {_CONNECT_S} s ({error}); check the address and that it runs."
         ) from error
-    finally:
-        if main and answer is not None:
-            signal.signal(signal.SIGTERM, answer)
 
 
 class _Actor:
@@ -122,18 +120,21 @@ class Ray:
     """Workers are actors, one for each CPU or share of a GPU; the job lies in the object store once."""
 
     can_replace = True
+    refusal = ""
 
     def __init__(self, cluster: Cluster, job: Job, *, bytes_each: int) -> None:
         import ray
 
-        number, limit = _room(cluster)
+        gpus = cluster.gpus_per_worker if job.gpu else 0.0
+        number, limit = _room(gpus, cluster.workers)
         computing, self._most = memory.fit(bytes_each, limit, 1, "a Ray worker's share of its node")
         self._arguments = (ray.put(job), computing, cluster.block_timeout_s)
-        own: dict[str, Any] = {"num_cpus": 1, "num_gpus": cluster.gpus_per_worker, "max_restarts": 0}
+        own: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0}
         self._kind = ray.remote(_Actor).options(**own, max_concurrency=self._most + 1)
         self._actors: dict[str, Any] = {}
         self._starting: dict[Any, str] = {}
         self._running: dict[Any, tuple[str, int]] = {}
+        self._probes: dict[str, tuple[Any, float]] = {}
         self._started, self._failures = 0, 0
         for _ in range(number):
             self._start()
@@ -149,7 +150,20 @@ class Ray:
         for ref in _ended(list(self._starting), 0):
             self._greet(ref)
         waiting = set(self._starting.values())
+        self._probe([name for name in self._actors if name not in waiting])
+        waiting = set(self._starting.values())
         return {name: self._most for name in self._actors if name not in waiting}
+
+    def _probe(self, names: Sequence[str]) -> None:
+        """Replace actors that have not answered for long: their process is stopped, or their node hangs."""
+        answered, now = set(_ended([ref for ref, _ in self._probes.values()], 0)), time.monotonic()
+        for name in names:
+            ref, since = self._probes.get(name, (None, -math.inf))
+            pending = ref is not None and ref not in answered
+            if pending and now - since > _SILENT_S:
+                self.replace(name)
+            elif not pending and now - since >= _PROBE_S:
+                self._probes[name] = (self._actors[name].ready.remote(), now)
 
     def _greet(self, ref: Any) -> None:
         """Count an actor in that has started, and start another for one that could not."""
@@ -194,6 +208,7 @@ class Ray:
 
         for ref in [ref for ref, place in self._running.items() if place[0] == lane]:
             del self._running[ref]
+        self._probes.pop(lane, None)
         actor = self._actors.pop(lane, None)
         if actor is not None:
             ray.kill(actor, no_restart=True)
@@ -207,17 +222,20 @@ class Ray:
             ray.kill(actor, no_restart=True)
 
 
-def _room(cluster: Cluster) -> tuple[int, int]:
+def _room(gpus_each: float, most: int) -> tuple[int, int]:
     """How many actors the cluster has room for, and the bytes that each may take of the tightest node."""
     nodes = [node["Resources"] for node in _nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
     if not nodes:
         raise WorkerDiedError("the Ray cluster has no node with a CPU.")
-    share = cluster.gpus_per_worker
-    counts = [int(min(node["CPU"], node.get("GPU", 0) / share if share else node["CPU"])) for node in nodes]
+    counts = [int(min(node["CPU"], node.get("GPU", 0) / gpus_each if gpus_each else node["CPU"])) for node in nodes]
     if not sum(counts):
-        raise ValueError(f"gpus_per_worker is {share:g}, but no node of the Ray cluster has that many GPUs; lower it.")
-    number = min(sum(counts), cluster.workers or sum(counts))
-    limits = [int(node.get("memory", 0)) // count for node, count in zip(nodes, counts, strict=True) if count]
+        raise ValueError(
+            f"gpus_per_worker is {gpus_each:g}, but no node of the Ray cluster has that many GPUs; lower it."
+        )
+    number = min(sum(counts), most or sum(counts))
+    limits = [
+        int(node.get("memory", 0)) // min(count, number) for node, count in zip(nodes, counts, strict=True) if count
+    ]
     return number, min(limits)
 
 

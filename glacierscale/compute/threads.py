@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from glacierscale.compute import memory, showing
+from glacierscale.compute import memory
 from glacierscale.compute.gates import Job, Lane, Outcome
 
 T = TypeVar("T")
@@ -19,6 +19,7 @@ class Threads:
     """The only worker is this process; its threads do not keep it alive."""
 
     can_replace = False
+    refusal = ""
 
     def __init__(self, job: Job, *, bytes_each: int, timeout_s: float, workers: int) -> None:
         computing, in_memory = memory.fit(bytes_each, memory.available_bytes(), workers or cores(), "this machine")
@@ -59,34 +60,6 @@ def taken(queue: SimpleQueue[T], wait_s: float) -> list[T]:
             found.append(queue.get_nowait())
     except Empty:
         return found
-
-
-def map_threads(function: Callable[[T], Any], items: Sequence[T], *, label: str) -> None:
-    """Apply a function to every item on threads of this process, which share its memory, and show progress.
-
-    Inside, numerical libraries keep to one thread each, so that they do not compete.
-
-    Raises
-    ------
-    Exception
-        The first error of any item, with a note that names it.
-    """
-    from concurrent.futures import ThreadPoolExecutor, as_completed
-
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    with showing.counted(label, len(items)) as advance, threadpool_limits(1), ThreadPoolExecutor(cores()) as pool:
-        for future in as_completed([pool.submit(_noted, function, item) for item in items]):
-            future.result()
-            advance()
-
-
-def _noted(function: Callable[[T], Any], item: T) -> None:
-    try:
-        function(item)
-    except Exception as error:
-        error.add_note(f"while working on block {item}")
-        raise
 
 
 def cores() -> int:

@@ -96,7 +96,7 @@ def write(store: Store, sources: Sources, region: Region, stamp: provenance.Stam
     rasters = {name: getattr(sources, name) for name in ("elevation", "thickness", "velocity")}
     rasters = {name: raster for name, raster in rasters.items() if raster is not None}
     blocks = _Blocks(along | dated, fields, rasters)
-    with store.hold():
+    with store.hold() as held:
         store.declare(
             static,
             stamp,
@@ -105,7 +105,8 @@ def write(store: Store, sources: Sources, region: Region, stamp: provenance.Stam
             without=[name for name in ("thickness", "velocity") if name not in rasters],
         )
         job = compute.Job(blocks.load, _unchanged, store.write)
-        compute.run(job, store.unfinished(), label="ingest, blocks", bytes_each=blocks.block_bytes(store))
+        needs = blocks.block_bytes(store)
+        compute.run(job, store.unfinished(), label="ingest, blocks", bytes_each=needs, check=held.check)
 
 
 def _dated(

@@ -81,7 +81,7 @@ def evaluate(
     stamp = provenance.Stamp(
         verb="evaluate",
         options=provenance.options_dict(options),
-        inputs={"model": provenance.Input(url="model", fingerprint=model.stamp.fingerprint)}
+        inputs={"model": provenance.Input(url="model", fingerprint=model.fingerprint)}
         | {
             name: provenance.Input(url=name, fingerprint=found.fingerprint())
             for name, found in {

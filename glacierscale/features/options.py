@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,9 @@ class RasterizeOptions:
     """How far away terrain may shade, m."""
     glaciers_per_block: int = 64
     """Glaciers in one block of a store; fewer where a block of large patches would exceed 64 MB."""
+    codec: Literal["", "none", "lz4"] = ""
+    """How new stores are packed: none, for local disks, or lz4, for networks; empty takes none for folders and lz4 for
+    URLs. The values are the same, and a store that is there keeps its own."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "buckets", tuple(sorted(self.buckets)))

@@ -66,14 +66,14 @@ def rasterize(
     placement = place(dataset, source.blocks(), options)
     sizes = [int(size) for size in np.unique(placement.bucket)]
     _refuse_others(to, sizes)
-    recipe = provenance.options_dict(options)
+    recipe = {name: value for name, value in provenance.options_dict(options).items() if name != "codec"}
     fingerprint = source.fingerprint()
     made = []
     for size in sizes:
-        store = Store(f"{to}/patches_{size:03d}.zarr", schema.PATCHES)
+        store = Store(provenance.join(to, f"patches_{size:03d}.zarr"), schema.PATCHES)
         cube_input = provenance.Input(url=provenance.relative(source.url, store.url), fingerprint=fingerprint)
-        options_of_size = recipe | {"bucket": size}
-        made.append((store, provenance.Stamp(verb="rasterize", options=options_of_size, inputs={"cube": cube_input})))
+        own = recipe | {"bucket": size}
+        made.append((store, provenance.Stamp(verb="rasterize", options=own, inputs={"cube": cube_input})))
     done = [store.is_complete(stamp) for store, stamp in made]  # refuses any before it writes one
     for (store, stamp), size, complete in zip(made, sizes, done, strict=True):
         if not complete:
@@ -126,17 +126,18 @@ def _fill(
             "month": ("month", np.arange(1, 13)),
         },
         attrs={name: cube.attrs[name] for name in ("region", "hemisphere")}
-        | {"bucket": size, "recipe": provenance.options_dict(options)},
+        | {"bucket": size, "recipe": {name: value for name, value in stamp.options.items() if name != "bucket"}},
     )
     bytes_each = (len(names) + 12) * size**2 * np.dtype(np.float32).itemsize
     per_block = max(1, min(options.glaciers_per_block, BLOCK_BYTES // bytes_each))
     blocks = _Blocks(cube, placement.take(rows), rows, options)
     needs = block_bytes(cube, blocks.placement, per_block, options)
     sizes = {"glacier": len(rows), "y": size, "x": size}
-    with store.hold():
-        store.declare(static, stamp, sizes=sizes, chunks={"glacier": per_block})
+    with store.hold() as held:
+        store.declare(static, stamp, sizes=sizes, chunks={"glacier": per_block}, codec=options.codec or None)
         job = compute.Job(blocks.load, blocks.compute, store.write)
-        compute.run(job, store.missing(), label=f"rasterize {size}, blocks", bytes_each=needs)
+        left, label = store.missing(), f"rasterize {size}, blocks"
+        compute.run(job, left, label=label, bytes_each=needs, check=held.check)
 
 
 @dataclass(frozen=True)

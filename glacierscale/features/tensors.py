@@ -1,4 +1,4 @@
-"""Stage 2, featurize: cube -> predictors per glacier and year, built with Dask over blocks of glaciers."""
+"""Stage 2, featurize: cube -> predictors per glacier and year, built over blocks of glaciers."""
 
 from __future__ import annotations
 
@@ -102,11 +102,11 @@ def featurize(cube: str | Path | Store, *, to: str | Path, options: FeaturizeOpt
     per_block = source.blocks()[0].stop if source.blocks() else 1
     sizes = {"glacier": dataset.sizes["glacier"], "band": options.bands}
     blocks = _Blocks(dataset, zonal.Frame.of(dataset), options)
-    with store.hold():
+    with store.hold() as held:
         store.declare(static, stamp, sizes=sizes, chunks={"glacier": per_block})
         job = compute.Job(blocks.load, blocks.compute, store.write)
         needs = block_bytes(dataset, per_block)
-        compute.run(job, store.missing(), label="featurize, blocks", bytes_each=needs)
+        compute.run(job, store.missing(), label="featurize, blocks", bytes_each=needs, check=held.check)
     return _refuse_if_none_left(store)
 
 

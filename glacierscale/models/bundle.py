@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,13 @@ class SMBModel:
     stamp: provenance.Stamp
     """What made it"""
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of what made the model and of its weights."""
+        from glacierscale.models import storing
+
+        return storing.fingerprint_of(self.stamp, provenance.digest(storing.weights_of(self)))
+
     def predict(self, design: Design, net: str, fold: int = 0) -> Floats:
         """Balance of rows by every member.
 
@@ -165,11 +173,8 @@ class SMBModel:
         """How many members a fold of a net has."""
         if self._know(net) in self.rasters:
             return self.rasters[net].members
-        none = Design(
-            predictors=np.zeros((0, len(self.predictors)), np.float32),
-            snow=np.zeros((0, len(BIASES_K)), np.float32),
-            degree_days=np.zeros((0, len(BIASES_K)), np.float32),
-        )
+        snow = np.zeros((0, len(BIASES_K)), np.float32)
+        none = Design(predictors=np.zeros((0, len(self.predictors)), np.float32), snow=snow, degree_days=snow)
         return len(self.predict(none, net))
 
     def reconstruct(self, features: xr.Dataset, net: str) -> Floats:

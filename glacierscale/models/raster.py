@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +24,11 @@ Ints = npt.NDArray[np.integer]
 ELEMENTS_AT_ONCE = 1_000_000
 """Network x cell x year x month values worked on together: what the caches of a core hold."""
 
-_ELEMENTS_ON_GPU = 100_000_000
+ELEMENTS_ON_GPU = 100_000_000
+"""The same on a GPU: enough to keep it busy."""
+
+_on_gpu = threading.Lock()
+"""Held by who works on the GPU, whose memory all threads of a process share."""
 
 
 def cells_of(surface: Surface, form: Form) -> Cells:
@@ -99,12 +105,11 @@ class RasterNet:
             Years, and what all members say of them.
         """
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        own = {name: value.to(device) for name, value in self.own(fold).items()}
-        cells, weather = cells_of(surface, self.form).to(device), weather.to(device)
-        years = weather.temp.shape[1]
-        most = ELEMENTS_AT_ONCE if device.type == "cpu" else _ELEMENTS_ON_GPU
-        step = max(1, most // max(self.members * len(cells.elevation) * 12, 1))
-        with torch.no_grad():
+        years, most = weather.temp.shape[1], ELEMENTS_AT_ONCE if device.type == "cpu" else ELEMENTS_ON_GPU
+        step = max(1, most // max(self.members * len(surface.elevation) * 12, 1))
+        with torch.no_grad(), nullcontext() if device.type == "cpu" else _on_gpu:
+            own = {name: value.to(device) for name, value in self.own(fold).items()}
+            cells, weather = cells_of(surface, self.form).to(device), weather.to(device)
             for start in range(0, years, step):
                 which = slice(start, min(start + step, years))
                 some = weather.take(slice(None), which)
@@ -159,9 +164,10 @@ def predict(
 
 def part_of(ground: Ground, form: Form, outlines: Ints) -> tuple[Ints, Cells]:
     """Numbers of the cells of some outlines (ascending), and those cells by themselves."""
-    end = np.cumsum(ground.cells)
-    numbers = [np.arange(end[outline] - ground.cells[outline], end[outline]) for outline in outlines]
-    return np.concatenate(numbers), cells_of(ground.take(outlines), form)
+    cells = ground.cells
+    end = np.cumsum(cells)
+    numbers = [np.arange(end[outline] - cells[outline], end[outline]) for outline in outlines]
+    return np.concatenate([np.zeros(0, np.int64), *numbers]), cells_of(ground.take(outlines), form)
 
 
 def pieces(

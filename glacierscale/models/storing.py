@@ -62,6 +62,29 @@ def folder_of(place: str | Path | Folder) -> Folder:
 
 def save(model: SMBModel, folder: Folder) -> None:
     """Write a model to a folder; the JSON, which carries the checksum of the weights, comes last."""
+    weights = weights_of(model)
+    description = {
+        "format": FORMAT,
+        "predictors": model.predictors,
+        "row_kind": model.row_kind,
+        "unit_id": model.unit_id.tolist(),
+        "folds": _plan_words(model.plan),
+        "observation_folds": _plan_words(model.raster_plan),
+        "nets": {name: packing.PACK[name](net)[1] for name, net in model.nets.items()},
+        "rasters": {name: asdict(raster.form) for name, raster in model.rasters.items()},
+        "unseen_std": dict(model.unseen_std),
+        "best_observed": model.best_observed,
+        "best_unobserved": model.best_unobserved,
+        "recipe": dict(model.recipe),
+        "stamp": model.stamp.as_dict(),
+        "weights_sha256": provenance.digest(weights),
+    }
+    folder.write(_TENSORS, weights)
+    folder.write(_JSON, json.dumps(description, indent=1).encode())
+
+
+def weights_of(model: SMBModel) -> bytes:
+    """All arrays of a model as safetensors: the same bytes before it is saved and after it is loaded."""
     from safetensors.numpy import save as dump
 
     arrays: Arrays = {
@@ -75,39 +98,21 @@ def save(model: SMBModel, folder: Folder) -> None:
         "row.hydro_year": model.hydro_year.astype(np.int64),
         **_plan_arrays("fold", model.plan, len(model.unit_id)),
     }
-    about: dict[str, Any] = {}
     for name, net in model.nets.items():
-        tensors, rest = packing.PACK[name](net)
-        arrays |= {f"{name}.{key}": value for key, value in tensors.items()}
+        arrays |= {f"{name}.{key}": value for key, value in packing.PACK[name](net)[0].items()}
         arrays[f"{name}.residual_std"] = model.residual_std[name]
-        about[name] = rest
     observations = max((int(fold.train.max(initial=-1)) + 1 for fold in model.raster_plan.folds), default=0)
     observations = max([observations, *(int(f.test.max(initial=-1)) + 1 for f in model.raster_plan.folds)])
     arrays |= _plan_arrays("observation", model.raster_plan, observations)
-    rasters = {}
     for name, raster in model.rasters.items():
         arrays |= {f"raster.{name}.p.{key}": np.asarray(value) for key, value in raster.parameters.items()}
         arrays[f"raster.{name}.residual"] = model.raster_residual[name]
-        rasters[name] = asdict(raster.form)
-    weights = dump({key: np.ascontiguousarray(value) for key, value in arrays.items()})
-    description = {
-        "format": FORMAT,
-        "predictors": model.predictors,
-        "row_kind": model.row_kind,
-        "unit_id": model.unit_id.tolist(),
-        "folds": _plan_words(model.plan),
-        "observation_folds": _plan_words(model.raster_plan),
-        "nets": about,
-        "rasters": rasters,
-        "unseen_std": dict(model.unseen_std),
-        "best_observed": model.best_observed,
-        "best_unobserved": model.best_unobserved,
-        "recipe": dict(model.recipe),
-        "stamp": model.stamp.as_dict(),
-        "weights_sha256": provenance.digest(weights),
-    }
-    folder.write(_TENSORS, weights)
-    folder.write(_JSON, json.dumps(description, indent=1).encode())
+    return dump({key: np.ascontiguousarray(value) for key, value in arrays.items()})
+
+
+def fingerprint_of(stamp: provenance.Stamp, weights_sha256: str) -> str:
+    """Digest of what made a model and of its weights."""
+    return provenance.digest(stamp.fingerprint + weights_sha256)
 
 
 def load(folder: Folder) -> SMBModel:
@@ -148,13 +153,6 @@ def load(folder: Folder) -> SMBModel:
         recipe=about["recipe"],
         stamp=provenance.Stamp.from_dict(about["stamp"]),
     )
-
-
-def save_arrays(arrays: Mapping[str, npt.NDArray[Any]], file: Path) -> None:
-    """Write named arrays to one safetensors file."""
-    from safetensors.numpy import save as dump
-
-    _Local(str(file.parent)).write(file.name, dump({key: np.ascontiguousarray(v) for key, v in arrays.items()}))
 
 
 def _read(folder: Folder) -> tuple[dict[str, Any], Arrays]:

@@ -53,7 +53,7 @@ def reconstruct(
         The reconstruction: ``smb``, ``smb_std`` and ``smb_member`` in kg m-2 per hydrological year. Blocks that exist
         are kept.
     """
-    place = "model" if isinstance(model, SMBModel) else provenance.relative(model, to)
+    place = "" if isinstance(model, SMBModel) else provenance.relative(model, to)  # one in memory lies nowhere
     model = model if isinstance(model, SMBModel) else SMBModel.load(Files.at(model))
     near, far = (options.net or best for best in (model.best_observed, model.best_unobserved))
     source = Store.at(features, schema.FEATURES)
@@ -67,7 +67,7 @@ def reconstruct(
     stamp = provenance.Stamp(
         verb="reconstruct",
         options=provenance.options_dict(options),
-        inputs={"model": provenance.Input(url=place, fingerprint=model.stamp.fingerprint)}
+        inputs={"model": provenance.Input(url=place, fingerprint=model.fingerprint)}
         | {
             name: provenance.Input(url=provenance.relative(found.url, to), fingerprint=found.fingerprint())
             for name, found in {
@@ -109,7 +109,7 @@ def _write(
     members = max(model.members_of(net) for net in (near, far))
     glaciers = source.blocks()[0].stop
     blocks = _Blocks(model, dataset, tuple(patches), near, far, members, drawn if options.seasonal else "")
-    with store.hold():
+    with store.hold() as held:
         store.declare(
             static,
             stamp,
@@ -117,9 +117,9 @@ def _write(
             chunks={"glacier": glaciers},
             without=() if options.seasonal else ("smb_winter",),
         )
-        job = compute.Job(blocks.load, blocks.compute, store.write)
+        job = compute.Job(blocks.load, blocks.compute, store.write, gpu=blocks.by_raster())
         needs = blocks.block_bytes(glaciers)
-        compute.run(job, store.missing(), label="reconstruct, blocks", bytes_each=needs)
+        compute.run(job, store.missing(), label="reconstruct, blocks", bytes_each=needs, check=held.check)
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,10 @@ class _Blocks:
         if self.seasonal:
             arrays["smb_winter"] = whole.raster(self.seasonal, "winter").mean(axis=0)
         return arrays
+
+    def by_raster(self) -> bool:
+        """Whether a raster network predicts."""
+        return bool(self.seasonal or {self.near, self.far} & self.model.rasters.keys())
 
     def block_bytes(self, glaciers: int) -> int:
         """Peak memory of one block of a number of glaciers in work, about."""

@@ -48,7 +48,7 @@ def write(
     stamp = provenance.Stamp(
         verb="map",
         options={"net": net, "seasonal": seasonal},
-        inputs={"model": provenance.Input(url=place, fingerprint=model.stamp.fingerprint)}
+        inputs={"model": provenance.Input(url=place, fingerprint=model.fingerprint)}
         | {
             name: provenance.Input(url=provenance.relative(store.url, to), fingerprint=store.fingerprint())
             for name, store in inputs.items()
@@ -70,7 +70,7 @@ def write(
     per_glacier = 4 * size**2 * source.sizes["hydro_year"] * (1 + seasonal)
     glaciers = max(1, min(schema.MAPS.blocks["glacier"], _BLOCK_BYTES // per_glacier))
     blocks = _Blocks(model.rasters[net], source, rasters, seasonal)
-    with store.hold():
+    with store.hold() as held:
         store.declare(
             static,
             stamp,
@@ -78,9 +78,10 @@ def write(
             chunks={"glacier": glaciers},
             without=() if seasonal else ("winter_map",),
         )
-        job = compute.Job(blocks.load, blocks.compute, store.write)
+        job = compute.Job(blocks.load, blocks.compute, store.write, gpu=True)
         needs = glaciers * (2 * blocks.net.members + _COPIES) * per_glacier
-        compute.run(job, store.missing(), label=f"map {size} cells, blocks", bytes_each=needs)
+        label = f"map {size} cells, blocks"
+        compute.run(job, store.missing(), label=label, bytes_each=needs, check=held.check)
     return store
 
 

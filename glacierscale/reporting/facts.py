@@ -8,6 +8,7 @@ from typing import Any
 
 from glacierscale import provenance
 from glacierscale.catalog import Catalog, CatalogError, open_catalog
+from glacierscale.models.storing import fingerprint_of
 from glacierscale.store import Files, Store, StoreError
 
 _STAGES = {"ingest": "Ingest", "featurize": "Featurize", "train": "Train", "reconstruct": "Reconstruct"}
@@ -92,11 +93,12 @@ def _upstream(smb: Store) -> dict[str, provenance.Stamp]:
         place = provenance.found_from(smb.url, entry.url)
         try:
             if name == "model":
-                described = Files.at(place).read("model.json")
-                if described is None:
+                text = Files.at(place).read("model.json") if place else None
+                if text is None:
                     continue
-                stamp = provenance.Stamp.from_dict(json.loads(described)["stamp"])
-                same = stamp.fingerprint == entry.fingerprint
+                described = json.loads(text)
+                stamp = provenance.Stamp.from_dict(described["stamp"])
+                same = fingerprint_of(stamp, described["weights_sha256"]) == entry.fingerprint
             elif name == "features":
                 store = Store.at(place)
                 stamp, same = store.stamp, store.fingerprint() == entry.fingerprint

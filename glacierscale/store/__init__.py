@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from glacierscale import provenance, schema
 from glacierscale.schema import Schema
-from glacierscale.store.blocks import DECLARED, RECORDS, Block, Damage, NoStoreError, StoreError
+from glacierscale.store.blocks import DECLARED, RECORDS, Block, Damage, NoStoreError, StoreError, text_of
 from glacierscale.store.files import Files
 from glacierscale.store.holding import hold, sweep
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from glacierscale.store.layout import Layout
-    from glacierscale.store.lease import HeldError
+    from glacierscale.store.lease import HeldError, Lease
     from glacierscale.store.objects import Objects
 
 __all__ = ["Block", "Damage", "Files", "HeldError", "NoStoreError", "Store", "StoreError", "hold", "sweep"]
@@ -48,6 +48,9 @@ class Store:
     """Folder or URL."""
     schema: Schema = field(compare=False)
     """What it holds."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", text_of(self.url))
 
     @classmethod
     def at(cls, place: str | Path | Store, wanted: Schema | None = None) -> Store:
@@ -166,7 +169,7 @@ class Store:
 
         writing.write(place := self._objects(), self._layout(place), block, arrays)
 
-    def hold(self) -> AbstractContextManager[object]:
+    def hold(self) -> AbstractContextManager[Lease]:
         """Hold the lease of the store while a run writes to it; `HeldError` says who else does."""
         made_by = {kind.name: verb for verb, kind in schema.WRITTEN_BY.items()}
         return hold(self.url, made_by[self.schema.name])
@@ -257,8 +260,9 @@ class Store:
 
         place = self._objects()
         own = ("glacierscale_stamp", "history")  # the stamp is digested without what decides nothing
-        attributes = {name: value for name, value in self._layout(place).attributes.items() if name not in own}
-        parts = [self.stamp.fingerprint, json.dumps(attributes, sort_keys=True), *verification.seals(place)]
+        found = self._layout(place)
+        attributes = {name: value for name, value in found.attributes.items() if name not in own}
+        parts = [self.stamp.fingerprint, json.dumps(attributes, sort_keys=True), *verification.seals(place, found)]
         return provenance.digest("\n".join(parts))
 
     def verify(self) -> list[Damage]:

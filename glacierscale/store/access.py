@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from glacierscale.store import faults
 from glacierscale.store.blocks import StoreError
@@ -150,50 +150,6 @@ def _connected(known: Access, url: str, budget_s: float, _given: tuple[tuple[str
     client = faults.patience(budget_s) | {"allow_http": (known.endpoint or url).startswith("http://")}
     place = url.replace("gcs://", "gs://", 1) if known.scheme == "gs" else url
     return from_url(place, client_options=client, retry_config=faults.retrying(budget_s), **options)  # type: ignore[call-overload,no-any-return]
-
-
-def filesystem(url: str) -> tuple[Any, str]:
-    """The fsspec file system of a folder or URL, and the path in it.
-
-    It is given no keys: s3fs, gcsfs and adlfs read the same environment and profiles, in each process anew.
-    """
-    from fsspec.core import url_to_fs
-
-    known = resolve(url) if "://" in url else Access("file")
-    options: dict[str, Any] = {}
-    if known.scheme == "s3":
-        client = {"region_name": known.region} | ({"endpoint_url": known.endpoint} if known.endpoint else {})
-        options = {"anon": known.anonymous, "client_kwargs": client}
-        options |= {"profile": known.profile} if known.profile else {}
-    elif known.anonymous:
-        options = {"token": "anon"} if known.scheme == "gs" else {"anon": True}
-    found: tuple[Any, str] = url_to_fs(url, skip_instance_cache=True, **options)  # renewed keys are taken up
-    return found
-
-
-def arrow_filesystem(url: str) -> tuple[Any, str]:
-    """The pyarrow file system of a folder or URL, and the path in it, as Ray Train wants its storage.
-
-    Like `filesystem` it holds no keys.
-    """
-    import pyarrow.fs as arrow
-
-    if "://" not in url:
-        return arrow.LocalFileSystem(), str(Path(url).absolute())
-    known = resolve(url)
-    if known.scheme != "s3":
-        other, path = filesystem(url)
-        return arrow.PyFileSystem(arrow.FSSpecHandler(other)), path
-    server = urlsplit(known.endpoint)
-    options = {"endpoint_override": server.netloc, "scheme": server.scheme} if known.endpoint else {}
-    budget = faults.budget_s()
-    return arrow.S3FileSystem(
-        anonymous=known.anonymous,
-        region=known.region,
-        connect_timeout=faults.SILENCE * budget / 2,
-        request_timeout=faults.SILENCE * budget,
-        **options,
-    ), url.partition("://")[2]
 
 
 def refuse_credentials(url: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 RECORDS = ".blocks"
 """Folder of the completion records inside a store."""
@@ -17,6 +19,20 @@ class StoreError(RuntimeError):
 
 class NoStoreError(StoreError, ValueError):
     """What was named is no store, or one of another kind."""
+
+
+def text_of(place: str | Path) -> str:
+    """A folder or URL as text, without a slash at its end.
+
+    Raises
+    ------
+    ValueError
+        If it is what `pathlib` makes of a URL.
+    """
+    text = str(place)
+    if re.match(r"[a-z][a-z0-9+]+:/[^/]", text):
+        raise ValueError(f"{text} is a URL that went through Path; give it as text.")
+    return text.rstrip("/") or text
 
 
 @dataclass(frozen=True, order=True)

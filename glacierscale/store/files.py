@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from glacierscale.store.blocks import StoreError
+from glacierscale.store.blocks import StoreError, text_of
 
 if TYPE_CHECKING:
     from glacierscale.store.objects import Objects
@@ -27,17 +27,18 @@ class Files:
         Raises
         ------
         ValueError
-            If it lies inside a store, where a file would be taken for part of the store.
+            If it lies inside a store, where a file would be taken for part of the store, or is a URL that `pathlib`
+            has made a path of.
         """
         if isinstance(place, Files):
             return place
         from glacierscale.store.transactions import plain
 
-        place = plain(str(place))  # files lie beside a repository, not in it
-        inside = _store_around(str(place))
+        place = plain(text_of(place))  # files lie beside a repository, not in it
+        inside = _store_around(place)
         if inside is not None:
             raise ValueError(f"{place} lies inside the store {inside}; write beside it.")
-        return cls(str(place))
+        return cls(place)
 
     def read(self, name: str) -> bytes | None:
         """Content of a file, or None where there is none."""

@@ -50,6 +50,13 @@ class Layout:
         step, length = int(self.attributes["glacierscale_blocks"][dim]), self.sizes.get(dim, 0)
         return [Block(dim, start, min(start + step, length)) for start in range(0, length, step)]
 
+    def has(self, block: Block) -> bool:
+        """Whether a block is one of `blocks`."""
+        if block.dim not in self.wanted.blocks:
+            return False
+        step, length = int(self.attributes["glacierscale_blocks"][block.dim]), self.sizes.get(block.dim, 0)
+        return block.start in range(0, length, step) and block.stop == min(block.start + step, length)
+
     def all_blocks(self) -> list[Block]:
         """Every block along every dimension that a variable is written along."""
         return [block for dim in self.wanted.blocks if self.along(dim) for block in self.blocks(dim)]
@@ -174,7 +181,9 @@ def _layout_of(text: bytes | None, where: str, wanted: Schema) -> Layout:
         _ = made.sizes  # reads what every array must have
         return made
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"the metadata of {where} cannot be read: {error}. Remove the store and run again.") from error
+        raise StoreError(
+            f"the metadata of {where} cannot be read: {error}; `glacierscale verify STORE --repair` mends it."
+        ) from error
 
 
 def found(place: Objects) -> tuple[dict[str, Any] | None, list[str]]:

@@ -23,6 +23,7 @@ from glacierscale.store.blocks import StoreError
 from glacierscale.store.faults import PassingError, budget_s
 from glacierscale.store.holder import Holder, clock
 from glacierscale.store.objects import LEASE, Objects
+from glacierscale.store.transactions import plain
 
 TTL_S = 30.0
 """Seconds after which a holder that shows no sign of life counts as dead."""
@@ -55,7 +56,11 @@ class Lease:
         self._thread.start()
 
     def check(self) -> None:
-        """Raise `LostLeaseError` if another run has taken this one for dead; cheap while the last look is recent."""
+        """Raise `LostLeaseError` if this lease, or one of a folder around it, was lost; cheap after a recent look."""
+        still_held(self._place.url)
+
+    def check_own(self) -> None:
+        """The same of this lease alone."""
         if not self._lost and clock() - self._seen > self.holder.ttl_s / 2:
             self._beat()  # this process slept: look before anything is written
         if self._lost:
@@ -154,16 +159,17 @@ def hold(place: str | Path, verb: str, *, ttl_s: float = TTL_S) -> Iterator[Leas
 
 def sweep(place: str) -> None:
     """Remove the lease that a dead run left on an output, if there is one."""
-    if Objects(place).keys(LEASE):
-        with contextlib.suppress(StoreError), hold(place, "sweep"):
-            pass
+    with contextlib.suppress(StoreError):  # what cannot be listed has none
+        if Objects(place).keys(LEASE):
+            with hold(place, "sweep"):
+                pass
 
 
 def still_held(place: str | Path) -> None:
     """Raise `LostLeaseError` if this process held a place, or a folder around it, and lost it."""
     for lease in _held:
         if lease.covers(str(place)):
-            lease.check()
+            lease.check_own()
 
 
 def _acquire(url: str, verb: str, ttl_s: float) -> Lease:
@@ -242,7 +248,8 @@ def _sweep(folder: Path) -> None:
 
 
 def _whole(url: str) -> str:
-    return url.rstrip("/") if "://" in url else str(Path(url).absolute())
+    place = plain(url)
+    return place.rstrip("/") if "://" in place else str(Path(place).absolute())
 
 
 def _name(number: int) -> str:

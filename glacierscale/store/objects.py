@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 import google_crc32c
 import obstore
@@ -177,13 +177,15 @@ class Objects:
             except Exception as error:
                 if isinstance(error, FileNotFoundError) and otherwise and not faults.no_bucket(error):
                     return otherwise["absent"]
-                failed = faults.named(error, self._where(key), doing, self._access)
+                failed = self.named(error, key, doing)
             raise failed  # outside of the handler, where the server's words, which may quote a signature, end
 
         return once() if self.local else cast("Answer", _again(self.budget_s)(once)())
 
-    def _where(self, key: str) -> str:
-        return f"{self.url.rstrip('/')}/{key}" if key else self.url
+    def named(self, error: Exception, key: str, doing: str) -> StoreError:
+        """The error of a failed request, in words and without secrets."""
+        where = f"{self.url.rstrip('/')}/{key}" if key else self.url
+        return faults.named(error, where, doing, self._access)
 
 
 def _reopened(url: str, budget_s: float) -> Objects:
@@ -203,14 +205,21 @@ def _passes(error: Exception) -> bool:
 
 
 class _Named(WrapperStore[ObjectStore[Any]]):
-    """Tries requests of Zarr again, and names what fails."""
+    """Tries requests of Zarr again, and names what fails and where."""
+
+    def __init__(self, store: ObjectStore[Any], place: Objects) -> None:
+        super().__init__(store)
+        self.place = place
+
+    def _with_store(self, store: ObjectStore[Any]) -> Self:
+        return type(self)(store, self.place)
 
     async def _ask(self, request: Callable[[], Awaitable[Answer]], key: str, doing: str) -> Answer:
         async def once() -> Answer:
             try:
                 return await request()
             except Exception as error:
-                failed = faults.named(error, key, doing, None)
+                failed = self.place.named(error, key, doing)
             raise failed
 
         return cast("Answer", await _again(faults.budget_s())(once)())
@@ -219,8 +228,8 @@ class _Named(WrapperStore[ObjectStore[Any]]):
 class Recording(_Named):
     """Remembers length and CRC-32C of every object that passes on its way to the disk."""
 
-    def __init__(self, store: ObjectStore[Any]) -> None:
-        super().__init__(store)
+    def __init__(self, store: ObjectStore[Any], place: Objects) -> None:
+        super().__init__(store, place)
         self.written: dict[str, list[int]] = {}
 
     async def set(self, key: str, value: Buffer) -> None:
@@ -236,7 +245,9 @@ class Strict(_Named):
         """Read an object; an absent chunk raises `StoreError`."""
         found = await self._ask(lambda: self._store.get(key, prototype, byte_range), key, "read")
         if found is None and ("/c/" in key or key.endswith("/c")):
-            raise StoreError(f"chunk {key} is missing; `glacierscale verify STORE --repair` computes it again.")
+            raise StoreError(
+                f"{self.place.url}: chunk {key} is missing; `glacierscale verify STORE --repair` computes it again."
+            )
         return found
 
 

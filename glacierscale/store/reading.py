@@ -23,15 +23,18 @@ _AT_ONCE = 8
 def opened(
     place: Objects, layout: Layout, *, finished: bool, chunks: dict[str, int] | Literal["auto"] | None
 ) -> xr.Dataset:
-    """The store as a lazy dataset; the text of a finished one is read."""
-    strict: Any = shards.Whole(Strict(place.zarr(read_only=True)), layout.shards())
+    """The store as a lazy dataset; the identifiers of a finished one are read."""
+    strict: Any = shards.Whole(Strict(place.zarr(read_only=True), place), layout.shards())
     dataset = xr.open_zarr(strict, consolidated=True, zarr_format=3, chunks=chunks)
     return _with_plain_text(dataset, place, layout) if finished else dataset
 
 
 def _with_plain_text(dataset: xr.Dataset, place: Objects, layout: Layout) -> xr.Dataset:
-    """Read all text: NumPy's variable-width strings lack casts that users expect, and identifiers are few."""
-    texts = {name for name, variable in layout.wanted.variables.items() if variable.dtype == "string"}
+    """Read all identifiers: NumPy's variable-width strings lack casts that users expect.
+
+    Reasons stay as they are: at a fixed width each would take as much as the longest one.
+    """
+    texts = {name for name, variable in layout.wanted.variables.items() if variable.dtype == "string"} - {"set_aside"}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         read = {name: _text(pool, place, layout.arrays[name], name) for name in texts & layout.arrays.keys()}
     axes = sorted(read.keys() & dataset.xindexes.keys())
@@ -52,8 +55,12 @@ def _decoded(place: Objects, key: str) -> list[str]:
     """One chunk of text as `layout.create` has it packed."""
     data = place.get(key)
     if data is None:
-        raise StoreError(f"chunk {key} is missing; `glacierscale verify STORE --repair` computes it again.")
+        raise StoreError(
+            f"{place.url}: chunk {key} is missing; `glacierscale verify STORE --repair` computes it again."
+        )
     if google_crc32c.value(data[:-4]).to_bytes(4, "little") != data[-4:]:
-        raise StoreError(f"the checksum of {key} differs; `glacierscale verify STORE --repair` computes it again.")
+        raise StoreError(
+            f"{place.url}: the checksum of {key} differs; `glacierscale verify STORE --repair` computes it again."
+        )
     decoded: list[str] = VLenUTF8().decode(Zstd().decode(data[:-4])).tolist()
     return decoded

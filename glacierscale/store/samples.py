@@ -138,11 +138,6 @@ class Samples:
         self._side_by_side(lambda part: self._read(shards.__getitem__, part, wanted, out), parts)
         return out
 
-    def read_shard(self, number: int) -> Array:
-        """All samples of one shard: (row, ...)."""
-        rows = self.shards()[number]
-        return self.take({number: self.fetch(number)}, rows) if self.form.sharded else self.gather(rows)
-
     # Reading
 
     def _read(self, shard_of: Callable[[int], Shard], part: Ints, wanted: Ints, out: Array) -> None:
@@ -262,7 +257,9 @@ class _Live:
 
         from glacierscale.store.objects import Strict
 
-        found = zarr.open_array(Strict(self.objects.zarr(read_only=True)), path=self.samples.variable, mode="r")
+        found = zarr.open_array(
+            Strict(self.objects.zarr(read_only=True), self.objects), path=self.samples.variable, mode="r"
+        )
         assert isinstance(found, zarr.Array)
         return found
 

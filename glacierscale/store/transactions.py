@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
+import time
 from collections.abc import Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,6 @@ from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.core.sync import sync
 
 from glacierscale import provenance
-from glacierscale.store import faults
 from glacierscale.store.blocks import NoStoreError, StoreError
 from glacierscale.store.objects import LEASE, Objects
 from glacierscale.store.repositories import icechunk, storage
@@ -34,6 +34,7 @@ SCHEMES = ("icechunk", "icechunk+file", "icechunk+s3", "icechunk+gs", "icechunk+
 _BRANCH, _BESIDE = "main", "glacierscale"
 _ABSENT = r"node not found|Object at location .* not found|NoSuchKey|object not found"
 _TRIES = 1000
+_LOOK_S = 0.02
 
 
 def plain(url: str) -> str:
@@ -143,7 +144,7 @@ class Transactions(Objects):
         except KeyError:
             self._waiting[key] = data
         except icechunk().IcechunkError as error:
-            raise self._named(error, key, "written") from None
+            raise self.named(error, key, "written") from None
 
     def _commit(self, name: str) -> None:
         """Commit the session under a name, on top of whatever others have committed meanwhile."""
@@ -165,7 +166,7 @@ class Transactions(Objects):
                 "Run the same command again; it continues where it stopped."
             ) from None
         except icechunk().IcechunkError as error:
-            raise self._named(error, name, "committed") from None
+            raise self.named(error, name, "committed") from None
 
     def _writing(self) -> IcechunkStore:
         with self._lock:
@@ -193,7 +194,7 @@ class Transactions(Objects):
         try:
             return icechunk().Repository.open(place) if icechunk().Repository.exists(place) else None
         except icechunk().IcechunkError as error:
-            raise self._named(error, "", "opened") from None
+            raise self.named(error, "", "opened") from None
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -203,19 +204,27 @@ class Transactions(Objects):
             return
         import fcntl
 
+        until = time.monotonic() + self.budget_s
         with Path(self._place, "commit.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > until:
+                        raise StoreError(
+                            f"{self.url} cannot be committed: another process has held {file.name} for "
+                            f"{self.budget_s:g} s. End it if it is suspended, and run the same command again."
+                        ) from None
+                time.sleep(_LOOK_S)
             yield
 
     def _asked(self, key: str, doing: str, answer: Coroutine[Any, Any, Any]) -> Any:
         try:
             return sync(answer)
         except icechunk().IcechunkError as error:
-            failed = self._named(error, key, doing)
+            failed = self.named(error, key, doing)
         raise failed
-
-    def _named(self, error: Exception, key: str, doing: str) -> StoreError:
-        return faults.named(error, self._where(key), doing, self._access)
 
 
 def _reopened(url: str, budget_s: float) -> Transactions:

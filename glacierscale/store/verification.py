@@ -21,7 +21,7 @@ def of_block(place: Objects, layout: Layout, block: Block) -> list[Damage]:
     return _damages(place, block.name, block, expected)
 
 
-def seals(place: Objects) -> list[str]:
+def seals(place: Objects, layout: Layout) -> list[str]:
     """Every object that holds values with its checksum, the one of its values where they may be packed in other ways.
 
     Raises
@@ -29,13 +29,17 @@ def seals(place: Objects) -> list[str]:
     StoreError
         If a completion record is damaged.
     """
-    records = sorted(place.keys(RECORDS))
+    # By their names, which the layout tells: over https nothing can be listed.
+    names = (DECLARED, *(block.name for block in layout.all_blocks()))
+    records = sorted(f"{RECORDS}/{name}.json" for name in names)
     with ThreadPoolExecutor(8) as pool:  # one small object each: on an object store the wait is all
         texts = list(pool.map(place.get, records))
     found = []
     for record, text in zip(records, texts, strict=True):
+        if text is None:
+            continue  # unfinished
         try:
-            sealed = unpack_record(text or b"").objects
+            sealed = unpack_record(text).objects
         except StoreError as error:
             raise StoreError(
                 f"{place.url}/{record}: {error}; `glacierscale verify STORE --repair` mends it."

@@ -18,10 +18,10 @@ from glacierscale.store.objects import Objects, Recording, pack_record
 def write(place: Objects, layout: Layout, block: Block, arrays: Mapping[str, np.ndarray]) -> None:
     """Write every variable of a block and its completion record; see `Store.write`."""
     lease.still_held(place.url)
-    if block.dim not in layout.wanted.blocks or block not in layout.blocks(block.dim):
+    if not layout.has(block):
         raise ValueError(f"block {block} is not aligned to the chunks of {place.url}; take one from Store.blocks().")
     encoded = {name: _checked(place, layout, block, name, arrays) for name in layout.along(block.dim)}
-    recorder = Recording(place.zarr(read_only=False))
+    recorder = Recording(place.zarr(read_only=False), place)
     expected: set[str] = set()
     for name, values in encoded.items():
         keys, form = layout.keys(name, block), shards.form_of(layout.arrays[name])

@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -98,9 +99,10 @@ class Checkpoints:
         self._files.write(f"{self._folder}{name}.safetensors", data)
         self._files.write(f"{self._folder}{name}.json", json.dumps(about).encode())
         entries = self._entries()
-        whole = next(_covering(entries, 0, share.of), (0, []))[0]
+        steps = [step for step, _ in _covering(entries, 0, share.of)]
+        keep = steps[1] if len(steps) > 1 else 0  # the last may be damaged
         for entry in entries:
-            if (entry.start, entry.stop) == (share.start, share.stop) and entry.step < min(whole, state.step):
+            if (entry.start, entry.stop) == (share.start, share.stop) and entry.step < min(keep, state.step):
                 for suffix in (".json", ".safetensors"):
                     self._files.delete(f"{self._folder}{entry.name}{suffix}")
 
@@ -152,8 +154,7 @@ def clear(to: str | Path) -> None:
     for name in files.names(f"{FOLDER}/"):
         files.delete(name)
     if "://" not in str(to):
-        for folder, _, _ in os.walk(Path(to) / FOLDER, topdown=False):
-            os.rmdir(folder)
+        shutil.rmtree(Path(to) / FOLDER, ignore_errors=True)  # with what a killed write left, which is not listed
 
 
 def tell_of_others(to: str | Path, stamp: provenance.Stamp) -> None:

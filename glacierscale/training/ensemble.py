@@ -129,7 +129,7 @@ def train(tables: Tables, fitting: Fitting, share: Share, machine: Machine, watc
     if state is None or not state.done:
         steps = range(task.step, task.steps_per_epoch * fitting.epochs)
         with (
-            quiet_trainer(machine, max_steps=len(steps), deterministic=True) as trainer,
+            quiet_trainer(machine, max_steps=len(steps)) as trainer,
             threads_of_torch(machine.threads),
         ):
             trainer.fit(task, DataLoader(_Steps(steps), batch_size=None))

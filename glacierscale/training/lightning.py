@@ -34,9 +34,9 @@ def quiet_trainer(machine: Machine, **limits: Any) -> Iterator[pl.Trainer]:
         How long to train, and other arguments of the trainer.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # what hardware there is, and advertisements
-    with warnings.catch_warnings(), _sigterm_left_to_lightning():
-        # Batches are made of what is in memory already, so worker processes would only cost time; and a machine with a
-        # GPU is used when Lightning is told "auto".
+    with warnings.catch_warnings(), _sigterm_left_to_lightning(), _algorithms_of_torch_left():
+        # Batches are read ahead by a thread or are in memory, so worker processes would only cost time; and a machine
+        # with a GPU is used when Lightning is told "auto".
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
         warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -48,6 +48,7 @@ def quiet_trainer(machine: Machine, **limits: Any) -> Iterator[pl.Trainer]:
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
+            deterministic=True,
             **limits,
         )
 
@@ -67,6 +68,16 @@ def _sigterm_left_to_lightning() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
     if arrived:  # after the last step
         signal.raise_signal(signal.SIGTERM)
+
+
+@contextmanager
+def _algorithms_of_torch_left() -> Iterator[None]:
+    """Set back which algorithms torch may take; a deterministic trainer sets it for the whole process."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 @contextmanager

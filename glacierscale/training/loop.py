@@ -67,7 +67,7 @@ def train(
     HeldError
         If another run trains into the same folder.
     Terminated
-        If SIGTERM arrived; the state is saved before.
+        If SIGTERM arrived; the state is saved before, but on Ray, where up to 30 s of training are lost.
     ValueError
         If there are too few observations for a fold.
     FloatingPointError

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +18,14 @@ from glacierscale.models.likelihood import Targets
 from glacierscale.models.networks import Cells, Weather
 from glacierscale.models.raster import part_of, pieces
 from glacierscale.models.surface import Ground
+from glacierscale.training.feed.loading import ahead
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
 CONSTRAINED_STEPS = 5
 """The constraints are looked at in one step out of so many."""
 _CONSTRAINED_CELLS, _CONSTRAINED_YEARS = 32, 2
+_AHEAD = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +73,15 @@ class Step:
 
     def to(self, device: torch.device) -> Step:
         """The same on a device."""
-        parts = {name: getattr(self, name).to(device) for name in ("cells", "weather", "wanted")}
-        probe = None if self.probe is None else (self.probe[0].to(device), self.probe[1].to(device))
+        return self._each(lambda part: part.to(device))
+
+    def pin_memory(self) -> Step:
+        """The same in pinned memory."""
+        return self._each(lambda part: type(part)(**{n: value.pin_memory() for n, value in vars(part).items()}))
+
+    def _each(self, change: Callable[[Any], Any]) -> Step:
+        parts = {name: change(getattr(self, name)) for name in ("cells", "weather", "wanted")}
+        probe = None if self.probe is None else (change(self.probe[0]), change(self.probe[1]))
         return replace(self, **parts, probe=probe)
 
 
@@ -95,6 +105,9 @@ class Feed(IterableDataset[Step]):
             )
 
     def __iter__(self) -> Iterator[Step]:
+        return ahead(self._steps(), _AHEAD)
+
+    def _steps(self) -> Iterator[Step]:
         rng = np.random.default_rng(self.seed)
         seen, number = self.lesson.functionals, 0
         while True:
@@ -137,9 +150,9 @@ def _divided(
 
     Each is all of its glaciers in all of its years, so that means over the step are means over the pieces.
     """
-    units = np.unique(surface.unit_id[outlines])
+    units, cells_of = np.unique(surface.unit_id[outlines]), surface.cells
     if len(units) >= pieces or (seen.first_year[some] != seen.last_year[some]).any():
-        cells = np.array([surface.cells[surface.unit_id == unit].sum() for unit in units])
+        cells = np.array([cells_of[surface.unit_id == unit].sum() for unit in units])
         middle = (np.cumsum(cells) - cells / 2) / cells.sum()
         of_unit = dict(zip(units.tolist(), (middle * pieces).astype(int).tolist(), strict=True))
         at = np.array([of_unit[unit] for unit in surface.unit_id[outlines].tolist()])

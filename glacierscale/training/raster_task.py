@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from glacierscale.models import constraints, likelihood, networks
 from glacierscale.models.form import Tensors, draw
-from glacierscale.models.raster import ELEMENTS_AT_ONCE
+from glacierscale.models.raster import ELEMENTS_AT_ONCE, ELEMENTS_ON_GPU
 from glacierscale.training import workers
 from glacierscale.training.checkpoints import Arrays, Checkpoints, State, Watch
 from glacierscale.training.lightning import moments, padded, quiet_trainer, remember, shaped, threads_of_torch
@@ -126,7 +126,8 @@ def train(lesson: Lesson, fitting: Fitting, share: Share, machine: Machine, watc
             ThreadPoolExecutor(machine.threads) as task.threads,
             quiet_trainer(machine, max_steps=fitting.steps - task.step) as trainer,
         ):
-            trainer.fit(task, DataLoader(feed, batch_size=None))
+            on_gpu = trainer.strategy.root_device.type == "cuda"
+            trainer.fit(task, DataLoader(feed, batch_size=None, pin_memory=on_gpu))
     if task.fault:
         raise NonFiniteLossError(task.fault, {name: value.cpu() for name, value in task.good.items()})
     return {name: value.detach().cpu().contiguous().numpy() for name, value in task.own.items()}
@@ -214,7 +215,7 @@ class RasterTask(pl.LightningModule):
         count, elements = len(self.weight), len(batch.cells.elevation) * batch.weather.temp.shape[1] * 12
         if not elements:
             return iter([])
-        together = count if self.device.type != "cpu" else max(1, ELEMENTS_AT_ONCE // elements)
+        together = max(1, (ELEMENTS_AT_ONCE if self.device.type == "cpu" else ELEMENTS_ON_GPU) // elements)
         some = [slice(start, min(start + together, count)) for start in range(0, count, together)]
         alone = [one.stop - one.start == 1 < min(together, self.share.of) for one in some]
         return self.threads.map(work, some, alone) if self.device.type == "cpu" else map(work, some, alone)

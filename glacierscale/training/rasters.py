@@ -26,7 +26,6 @@ from glacierscale.training.nets import inner_groups
 from glacierscale.training.options import TrainOptions
 
 Floats = npt.NDArray[np.floating]
-LAST_GOOD = "last_good.safetensors"
 _STRETCHES = 10
 PLAIN = "temperature_index"
 """Name of the net with slack 0: the plain temperature-index model, fitted to the same observations."""
@@ -114,6 +113,7 @@ def fit(
         constraint_weight=options.constraint_weight,
         seed=options.seed,
     )
+    last_good = f"last_good_{label}.safetensors"
     with compute.progress() as bar:
         task = bar.add_task(f"train {label}, steps", total=options.steps)
         try:
@@ -121,9 +121,11 @@ def fit(
         except raster_task.NonFiniteLossError as error:
             if checkpoints is not None:
                 good = {name: value.numpy() for name, value in error.state.items()}
-                Files.at(checkpoints.place).write(LAST_GOOD, pack(good))
-                error.add_note(f"the last good weights of {label} lie in {checkpoints.place}/{LAST_GOOD}")
+                Files.at(checkpoints.place).write(last_good, pack(good))
+                error.add_note(f"the last good weights of {label} lie in {checkpoints.place}/{last_good}")
             raise
+    if checkpoints is not None:
+        Files.at(checkpoints.place).delete(last_good)  # of an earlier run
     parameters = with_unseen_glaciers(parameters, form, lesson.weight, seen.unit_id, members)
     own = {name: torch.from_numpy(value) for name, value in parameters.items()}
     predicted = predict(own, form, seen, np.arange(len(seen)), scene.surface, scene.weather)

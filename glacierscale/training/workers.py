@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,11 @@ from glacierscale.training.shares import Machine, Share, deal, whole
 Train = Callable[[Any, Any, Share, Machine, Watch], Arrays]
 
 _KILLED_AT_MOST = 20
-_START_WITHIN_S = 60
 _STARTS_AT_MOST = 10
 _LOOK_S = 0.5
+_ANSWER_WITHIN_S = 60
+_MOVED_WITHIN_S = 300
+"""What is learned from, results and gradients"""
 
 
 class _OthersFailedError(Exception):
@@ -95,18 +97,18 @@ def _on_ray(course: Course, lesson: Any, cluster: compute.Cluster, tell: Callabl
     import ray
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     options: Any = ray.train  # its types are those of another version of the interface
     there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cores, gpus = int(there.get("CPU", 1)), there.get("GPU", 0.0)
-    each = cluster.gpus_per_worker or (1.0 if gpus else 0.0)
-    workers = cluster.workers or max(1, int(gpus / each) if each else cores)
-    desk: Any = ray.remote(num_cpus=0)(_Desk).remote()
+    workers, each = _room(cluster, int(there.get("CPU", 1)), there.get("GPU", 0.0))
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)  # lives as long as we
+    kind: Any = ray.remote(_Desk)
+    desk = kind.options(num_cpus=0, scheduling_strategy=here).remote()
     config = {
         "course": ray.put(course),
         "lesson": ray.put(lesson),  # once, however many processes read it
         "desk": desk,
-        "threads": max(1, cores // workers),
         "gpu": bool(each),
     }
     resources = {"CPU": 1.0, **({"GPU": each} if each else {})}
@@ -114,7 +116,10 @@ def _on_ray(course: Course, lesson: Any, cluster: compute.Cluster, tell: Callabl
         trainer = TorchTrainer(
             _work,
             train_loop_config=config,
-            torch_config=TorchConfig(backend="nccl" if each else "gloo"),
+            torch_config=TorchConfig(
+                backend="nccl" if each >= 1 else "gloo",  # which takes one process on a GPU
+                timeout_s=_MOVED_WITHIN_S,
+            ),
             scaling_config=options.ScalingConfig(
                 num_workers=workers, use_gpu=bool(each), resources_per_worker=resources
             ),
@@ -127,12 +132,23 @@ def _on_ray(course: Course, lesson: Any, cluster: compute.Cluster, tell: Callabl
             ),
         )
         trainer.fit()
-    error, parts = ray.get(desk.outcome.remote())
+    error, parts = ray.get(desk.outcome.remote(), timeout=_MOVED_WITHIN_S)
     if error is not None:
         raise error
     if sum(share.count for share, _ in parts) != course.networks:
         raise RuntimeError(f"only {len(parts)} processes of a training on Ray told a result; run the command again.")
     return {name: np.concatenate([arrays[name] for _, arrays in parts]) for name in parts[0][1]}
+
+
+def _room(cluster: compute.Cluster, cores: int, gpus: float) -> tuple[int, float]:
+    """How many processes to start on a Ray cluster of so many cores and GPUs, and how many GPUs each takes."""
+    each = cluster.gpus_per_worker or (1.0 if gpus else 0.0)
+    room = cores
+    if each:  # a process has its share of one GPU, or whole ones
+        room = min(cores, int(gpus * int(1 / each) if each < 1 else gpus / each))
+    if not room:
+        raise ValueError(f"gpus_per_worker is {each:g}, but the Ray cluster has {gpus:g} GPUs; lower it.")
+    return min(cluster.workers or room, room), each
 
 
 def _work(config: dict[str, Any]) -> None:
@@ -141,16 +157,17 @@ def _work(config: dict[str, Any]) -> None:
     import ray.train
     import ray.train.torch
 
-    course, lesson = ray.get([config["course"], config["lesson"]])
+    course, lesson = ray.get([config["course"], config["lesson"]], timeout=_MOVED_WITHIN_S)
     context, desk = ray.train.get_context(), config["desk"]
-    if ray.get(desk.failed.remote()):
+    if ray.get(desk.failed.remote(), timeout=_ANSWER_WITHIN_S):
         return
     workers = context.get_world_size()
     share = deal(course.networks, workers, divisible=course.divisible)[context.get_world_rank()]
     if not share.count:
         return
     gpu = ray.train.torch.get_device().index if config["gpu"] else -1
-    machine = Machine(accelerator="gpu" if config["gpu"] else "cpu", device=gpu, threads=config["threads"])
+    threads = max(1, compute.cores() // context.get_local_world_size())
+    machine = Machine(accelerator="gpu" if config["gpu"] else "cpu", device=gpu, threads=threads)
     teller = _Teller(desk, share)
     watch = Watch(share, course.checkpoints, teller)
     try:
@@ -158,12 +175,12 @@ def _work(config: dict[str, Any]) -> None:
     except _OthersFailedError:
         return
     except Exception as error:
-        ray.get(desk.fail.remote(_plain(error)))
+        ray.get(desk.fail.remote(_plain(error)), timeout=_ANSWER_WITHIN_S)
         if share.pieces > 1:  # the others wait for this one's gradients
             raise
         return
     if share.piece == 0:
-        ray.get(desk.take.remote(share, arrays, teller.step))
+        ray.get(desk.take.remote(share, arrays, teller.step), timeout=_MOVED_WITHIN_S)
 
 
 class _Teller:
@@ -179,7 +196,7 @@ class _Teller:
         self.step, now = step, time.monotonic()
         if now - self.last < _LOOK_S:
             return
-        if self.answer is not None and ray.get(self.answer):
+        if self.answer is not None and ray.get(self.answer, timeout=_ANSWER_WITHIN_S):
             raise _OthersFailedError
         self.answer, self.last = self.desk.tell.remote(self.share.start, self.share.piece, step), now
 
@@ -229,13 +246,14 @@ def _told(desk: Any, tell: Callable[[int], object]) -> Iterator[None]:
 
     def look() -> None:
         while not ended.wait(_LOOK_S):
-            tell(ray.get(desk.seen.remote()))
+            with suppress(ray.exceptions.RayError):  # who waits for the result says what is wrong
+                tell(ray.get(desk.seen.remote(), timeout=_ANSWER_WITHIN_S))
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     try:
         yield
-        tell(ray.get(desk.seen.remote()))
+        tell(ray.get(desk.seen.remote(), timeout=_ANSWER_WITHIN_S))
     finally:
         ended.set()
         thread.join(timeout=5)

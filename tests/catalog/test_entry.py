@@ -157,6 +157,14 @@ def test_fingerprints_follow_the_bytes_and_not_the_place(
     assert here["csv"].fingerprint() != before
 
 
+def test_fingerprints_tell_what_of_the_same_files_is_read(folder: Path) -> None:
+    file, found = folder / "catalog.yaml", set()
+    for given in ("", ", group: a", ", group: b"):
+        file.write_text(CATALOG.replace("consolidated: false", f"consolidated: false{given}"), encoding="utf-8")
+        found.add(open_catalog(file)["zarr"].fingerprint())
+    assert len(found) == 3
+
+
 def test_a_missing_file_is_named_with_its_entry(folder: Path) -> None:
     (folder / "a.csv").unlink()
     with pytest.raises(

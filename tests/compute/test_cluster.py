@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from glacierscale import compute
-from glacierscale.compute import cluster, on_dask
+from glacierscale.compute import cluster, driving, gates, on_dask, on_ray
 from tests import loopback
 
 
@@ -124,15 +124,74 @@ def test_every_tenth_of_the_work_is_logged(caplog: pytest.LogCaptureFixture) -> 
     assert [record.getMessage() for record in caplog.records] == [f"items: {n} of 40" for n in range(4, 41, 4)]
 
 
-def test_threads_share_memory_and_errors_name_the_item() -> None:
-    seen = dict.fromkeys(range(20), 0)
+class Idle:
+    """A worker that never has anything."""
 
-    def work(item: int) -> None:
-        seen[item] = threading.get_ident()
-        if item == 19:
-            raise ValueError("the last")
+    can_replace = False
+    refusal = "tcp://a:1 could not take the job: No module named 'glacierscale'"
 
-    with pytest.raises(ValueError, match="the last") as caught:
-        compute.map_threads(work, range(20), label="items")
-    assert caught.value.__notes__ == ["while working on block 19"]
-    assert all(seen.values())
+    def __init__(self, lanes: dict[str, int]) -> None:
+        self._lanes, self.closed = lanes, False
+
+    def lanes(self) -> dict[str, int]:
+        return self._lanes
+
+    def submit(self, *_: object) -> None:
+        pass
+
+    def finished(self, wait_s: float) -> list[tuple[str, int, gates.Outcome]]:
+        time.sleep(wait_s)
+        return []
+
+    def replace(self, lane: str) -> None:
+        raise NotImplementedError(lane)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_blocks_in_work_are_abandoned_where_the_check_raises() -> None:
+    pool, looks = Idle({"a": 3}), iter([None, OSError("the lease is lost")])
+
+    def check() -> None:
+        error = next(looks)
+        if error is not None:
+            raise error
+
+    with pytest.raises(OSError, match="the lease is lost"):
+        driving.drive(pool, range(3), 60.0, lambda: None, check)
+    assert pool.closed
+
+
+def test_blocks_on_threads_write_nothing_once_the_check_has_raised(tmp_path: Path) -> None:
+    def check() -> None:
+        if list(tmp_path.iterdir()):
+            raise OSError("the lease is lost")
+
+    def load(block: int) -> None:
+        (tmp_path / f"loaded {block}").touch()
+        time.sleep(1)
+
+    job = compute.Job(load, lambda *_: None, lambda block, _: (tmp_path / f"written {block}").touch())
+    with pytest.raises(OSError, match="the lease is lost"):
+        compute.run(job, range(4), label="blocks", bytes_each=0, check=check)
+    time.sleep(1.5)
+    assert not list(tmp_path.glob("written*"))
+
+
+def test_where_no_worker_can_take_the_job_the_reason_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driving, "_NO_WORKER_S", 0.1)
+    with pytest.raises(
+        compute.WorkerDiedError, match=r"no worker was there .*: tcp://a:1 could not take the job: No mod"
+    ):
+        driving.drive(Idle({}), [1], 60.0, lambda: None)
+
+
+@pytest.mark.parametrize(("most", "share"), [(0, 8), (8, 8), (2, 32), (1, 64)])
+def test_fewer_ray_workers_have_a_larger_share_of_memory(
+    most: int, share: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = [{"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0, "memory": 64.0}}]
+    monkeypatch.setattr(on_ray, "_nodes", lambda: nodes)
+    assert on_ray._room(0.0, most) == (most or 8, share)
+    assert on_ray._room(0.5, 0) == (4, 16)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +16,7 @@ import pytest
 from distributed import LocalCluster
 
 from glacierscale import compute
-from glacierscale.compute import on_dask
+from glacierscale.compute import driving, on_dask
 from tests import loopback
 from tests.compute import laws
 
@@ -85,3 +89,65 @@ def test_on_ray(tmp_path: Path) -> None:
     held = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("holds")]
     assert held == [law.__name__ for law in (*laws.EVERYWHERE, *laws.OF_PROCESSES)]
     assert done.stdout.splitlines()[-1] == "ended"
+
+
+def test_blocks_in_work_on_dask_do_not_write_after_an_interrupt(dask: compute.Cluster, tmp_path: Path) -> None:
+    assert compute.current().dask == dask.dask
+
+    def interrupt() -> None:
+        if laws.events(tmp_path, "compute"):
+            raise OSError("the lease is lost")
+
+    with pytest.raises(OSError, match="the lease is lost"):
+        compute.run(laws.job(tmp_path, (0, 2, 0)), range(8), label="blocks", bytes_each=0, check=interrupt)
+    time.sleep(3)
+    assert laws.events(tmp_path, "compute")
+    assert not laws.events(tmp_path, "write")
+
+
+def test_a_worker_that_cannot_take_the_job_is_told_with_its_reason(
+    dask: compute.Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here is what workers of another version say, which lack a module of the job."""
+
+    class OnlyHere:
+        def __reduce__(self) -> tuple[object, ...]:
+            return exec, (
+                f"import os\nif os.getpid() != {os.getpid()}: raise ModuleNotFoundError('no glaciers there')",
+            )
+
+    monkeypatch.setattr(driving, "_NO_WORKER_S", 2)
+    steps = OnlyHere()
+    job = compute.Job(lambda _: steps, lambda *_: None, lambda *_: None)
+    said = r"could not take the job: ModuleNotFoundError\('no glaciers there'\)"
+    with compute.use(dask), pytest.raises(compute.WorkerDiedError, match=said):
+        compute.run(job, [1], label="blocks", bytes_each=0)
+
+
+def test_a_scheduler_that_hangs_is_told_in_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    words = "--host 127.0.0.1 --port 0 --no-dashboard --scheduler-file"
+    file = tmp_path / "scheduler.json"
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", *words.split(), str(file)]
+    scheduler = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        while not file.exists() or not file.read_text().endswith("}"):
+            time.sleep(0.1)
+        place = json.loads(file.read_text())["address"]
+        with on_dask.client(place) as client:
+            pool = on_dask.Dask(client, laws.job(tmp_path), bytes_each=0, timeout_s=60, workers=0)
+            assert pool.lanes() == {}
+            monkeypatch.setattr(on_dask, "_CONNECT_S", 1)
+            scheduler.send_signal(signal.SIGSTOP)
+            time.sleep(on_dask._LOOK_S)
+            with pytest.raises(ConnectionError, match=r"Dask scheduler no longer answers .*the same command again"):
+                pool.lanes()
+            pool.close()
+            scheduler.kill()
+            scheduler.wait()
+            time.sleep(on_dask._LOOK_S)
+            with pytest.raises(ConnectionError, match="Dask scheduler no longer answers"):
+                pool.lanes()
+            pool.close()
+    finally:
+        scheduler.kill()
+        scheduler.wait()

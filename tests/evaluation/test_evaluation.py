@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ def test_tables_are_written_once_with_their_stamp(model: Any, features: Any, tmp
     assert {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == names
     with pytest.raises(provenance.StampMismatch, match=r"options.draws: there 300, now 400"):
         evaluate(model, features, to=tmp_path, options=EvaluateOptions(draws=400))
+    retrained = dataclasses.replace(model, residual_std={name: 2 * std for name, std in model.residual_std.items()})
+    with pytest.raises(provenance.StampMismatch, match=r"inputs\.model: there '[0-9a-f]{64}', now '[0-9a-f]{64}'"):
+        evaluate(retrained, features, to=tmp_path, options=OPTIONS)
 
 
 def test_a_lost_table_is_written_again_and_a_broken_one_is_named(model: Any, features: Any, tmp_path: Path) -> None:

@@ -39,8 +39,9 @@ def test_coefficients_name_predictors_and_interactions_of_every_fold(model: Any)
 
 
 def test_features_of_another_model_are_refused(model: Any, features: Any, tmp_path: Path) -> None:
-    other = dataclasses.replace(model, unit_id=model.unit_id[1:], hydro_year=model.hydro_year[1:])
-    with pytest.raises(ValueError, match="hold 60 observed rows, the model was trained on 59 others"):
+    units, years = np.append(model.unit_id, "another"), np.append(model.hydro_year, 1999)
+    other = dataclasses.replace(model, unit_id=units, hydro_year=years)
+    with pytest.raises(ValueError, match="hold 60 observed rows, the model was trained on 61 others"):
         evaluate(other, features, to=tmp_path / "scores")
     assert not (tmp_path / "scores").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -324,3 +325,17 @@ def test_hintereisferner_is_known_to_its_patch(oetztal: tuple[Store, ...]) -> No
     assert 300 < monthly[8] < 360
     assert 30 < monthly[2] < 60
     assert one.radiation.values[2][ice > 0.5].min() == 0  # walls to the south keep the sun off for the month
+
+
+def test_how_a_store_is_packed_is_an_option_that_changes_no_value(
+    cube: Any, stores: tuple[Store, ...], folder: Path, tmp_path: Path
+) -> None:
+    packed = rasterize(cube, to=f"{tmp_path}/", options=dataclasses.replace(SIZES, codec="lz4"))
+    assert [Path(store.url).name for store in packed] == [Path(store.url).name for store in stores]
+    for one, other in zip(packed, stores, strict=True):
+        np.testing.assert_array_equal(one.open().rasters, other.open().rasters)
+        assert one.stamp.options == other.stamp.options
+        assert "blosc" in (Path(one.url) / "rasters/zarr.json").read_text()
+    before = content(folder)
+    rasterize(cube, to=folder, options=dataclasses.replace(SIZES, codec="lz4"))
+    assert content(folder) == before

@@ -13,7 +13,6 @@ import pytest
 from safetensors.numpy import load as parse
 
 from glacierscale.folds import ALL, Fold, FoldPlan
-from glacierscale.models import storing
 from glacierscale.models.bundle import SMBModel
 from glacierscale.models.form import Form, draw
 from glacierscale.models.raster import RasterNet
@@ -226,11 +225,12 @@ def test_a_form_that_cannot_be_is_refused_on_reading(with_rasters: SMBModel, tmp
         SMBModel.load(tmp_path / "m")
 
 
-def test_arrays_are_kept_by_name_in_a_folder_that_need_not_exist(tmp_path: Path) -> None:
-    arrays = {"conv1.weight": np.arange(6.0).reshape(2, 3).T, "noise": np.array([1.5], np.float32)}
-    storing.save_arrays(arrays, tmp_path / "new" / "last_good.safetensors")
-    found = parse((tmp_path / "new" / "last_good.safetensors").read_bytes())
-    assert set(found) == set(arrays)
-    for name, value in arrays.items():
-        np.testing.assert_array_equal(found[name], value)
-    assert [p.name for p in (tmp_path / "new").iterdir()] == ["last_good.safetensors"]
+def test_the_fingerprint_of_a_model_is_that_of_its_weights_too_saved_or_not(
+    with_rasters: SMBModel, tmp_path: Path
+) -> None:
+    with_rasters.save(tmp_path / "m")
+    assert SMBModel.load(tmp_path / "m").fingerprint == with_rasters.fingerprint != with_rasters.stamp.fingerprint
+    others = {**with_rasters.rasters, "hybrid": raster_net(FORM, 3)}
+    assert dataclasses.replace(with_rasters, rasters=others).fingerprint != with_rasters.fingerprint
+    stamp = dataclasses.replace(with_rasters.stamp, version="0")
+    assert dataclasses.replace(with_rasters, stamp=stamp).fingerprint != with_rasters.fingerprint

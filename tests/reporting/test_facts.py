@@ -102,7 +102,7 @@ def test_the_training_options_of_a_model_beside_it_are_told(features, tmp_path):
 
     options = TrainOptions(nets=("lasso",), hold_out=("logo", "lsygo"), members=2, interactions=False)
     model = train(features, to=tmp_path / "model", options=options)
-    entry = provenance.Input(url="../model", fingerprint=model.stamp.fingerprint)
+    entry = provenance.Input(url="../model", fingerprint=model.fingerprint)
     made = provenance.Stamp(verb="reconstruct", options={}, inputs={"model": entry})
     smb = declared(tmp_path / "smb.zarr", schema.RECONSTRUCTION, made, glacier=1, member=1)
     told = facts(smb, None)["Options"]["Train"]

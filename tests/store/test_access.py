@@ -81,7 +81,7 @@ def test_a_profile_gives_keys_address_and_region(profile: Any) -> None:
 def test_a_profile_travels_by_name_alone(profile: Any) -> None:
     place = Objects(profile.url("profile"))
     place.put("travels", b"1")
-    for sent in (place, place.handle, place.zarr(read_only=True), access.filesystem(place.url)[0]):
+    for sent in (place, place.handle, place.zarr(read_only=True)):
         assert SECRET.encode() not in cloudpickle.dumps(sent)
     code = "import pickle,sys; sys.stdout.buffer.write(pickle.load(sys.stdin.buffer).get('travels'))"
     done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(place), capture_output=True, check=True)
@@ -135,7 +135,7 @@ def test_a_profile_without_botocore_says_what_to_install(profile: Any, monkeypat
     ],
 )
 def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
-    for opened in (Objects, Files.at, access.resolve, access.filesystem, access.arrow_filesystem):
+    for opened in (Objects, Files.at, access.resolve):
         with pytest.raises(ValueError, match="give it without, and credentials by environment") as caught:
             opened(url)
         assert "password" not in "".join(traceback.format_exception(caught.value)).replace("a password", "")
@@ -186,38 +186,6 @@ def test_secrets_and_signatures_are_taken_out_of_a_text(monkeypatch: pytest.Monk
     assert access.redact(text) == (
         "*** *** *** *** https://a/b?X-Amz-Signature=***&x=1 ?sig=*** Signature=***, Bearer *** https://***@host/x"
     )
-
-
-def test_other_file_systems_reach_the_same_place_without_holding_keys(s3: Any) -> None:
-    url = s3.url("systems")
-    Objects(url).put("a", b"1")
-    fs, path = access.filesystem(url)
-    assert fs.cat(f"{path}/a") == b"1"
-    assert SECRET.encode() not in cloudpickle.dumps(fs)
-    arrow, path = access.arrow_filesystem(url)
-    with arrow.open_output_stream(f"{path}/b") as file:
-        file.write(b"2")
-    assert Objects(url).get("b") == b"2"
-    assert SECRET.encode() not in pickle.dumps(arrow)
-    code = f"import pickle,sys; print(pickle.load(sys.stdin.buffer).open_input_stream({path + '/b'!r}).read())"
-    done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(arrow), capture_output=True, check=True)
-    assert done.stdout == b"b'2'\n"
-
-
-def test_other_file_systems_take_a_profile_too(profile: Any) -> None:
-    Objects(profile.url("systems")).put("c", b"3")
-    fs, path = access.filesystem(profile.url("systems"))
-    assert fs.cat(f"{path}/c") == b"3"
-    arrow, path = access.arrow_filesystem(profile.url("systems"))
-    assert arrow.open_input_stream(f"{path}/c").read() == b"3"
-
-
-def test_other_file_systems_of_a_folder_are_local(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"1")
-    for fs, path in (access.filesystem(str(tmp_path)), access.arrow_filesystem(str(tmp_path))):
-        assert path == str(tmp_path)
-        assert fs is not None
-    assert access.filesystem(str(tmp_path))[0].cat(f"{tmp_path}/a") == b"1"
 
 
 def test_nothing_that_is_written_or_logged_holds_a_secret(

@@ -316,3 +316,23 @@ def test_what_is_no_lease_is_refused_with_what_to_do(url: str) -> None:
     Objects(url, create=True).put(".lease/000001.json", b'{"unknown": 1}')
     with pytest.raises(StoreError, match=r"no lease of this version.*remove that folder"), hold(url, "evolve"):
         pass
+
+
+def test_a_lease_covers_the_store_on_icechunk_that_lies_in_its_place(tmp_path: Path) -> None:
+    with hold(tmp_path, "run") as lease:
+        assert lease.covers(f"icechunk+file://{tmp_path}/smb.zarr")
+        assert lease.covers(f"icechunk://{tmp_path}")
+        assert not lease.covers(f"icechunk+file://{tmp_path}-beside")
+
+
+def test_a_lease_inside_another_is_lost_with_it(tmp_path: Path) -> None:
+    def work() -> None:
+        with hold(tmp_path, "run", ttl_s=0.6), hold(tmp_path / "smb.zarr", "reconstruct") as inner:
+            inner.check()
+            Objects(str(tmp_path)).delete(".lease/000001.json")
+            time.sleep(0.5)
+            inner.check()
+            pytest.fail("nobody told")
+
+    with pytest.raises(LostLeaseError, match="taken for dead, and its lease was removed"):
+        work()

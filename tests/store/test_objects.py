@@ -20,6 +20,7 @@ import zarr
 
 from glacierscale.store.blocks import NoStoreError, StoreError
 from glacierscale.store.objects import Objects, Recording, Strict
+from tests.servers import web
 
 DATA = np.random.default_rng(0).bytes(300_000)
 SECRET = "secret-of-the-test-server"
@@ -175,12 +176,12 @@ def test_zarr_reads_and_writes_through_a_passing_fault(
 ) -> None:
     place = Objects(fault_proxy.server.url(f"zarr/{tmp_path.name}"))
     values = np.arange(1000.0).reshape(10, 100)
-    recording = Recording(place.zarr(read_only=False))
+    recording = Recording(place.zarr(read_only=False), place)
     if fault != "half":
         fault_proxy.inject(fault, methods="PUT", first=1)
     zarr.create_array(recording, shape=values.shape, chunks=(5, 100), dtype=values.dtype)[...] = values
     fault_proxy.inject(fault, methods="GET", first=1)
-    np.testing.assert_array_equal(zarr.open_array(Strict(place.zarr(read_only=True)), mode="r")[...], values)
+    np.testing.assert_array_equal(zarr.open_array(Strict(place.zarr(read_only=True), place), mode="r")[...], values)
     assert fault_proxy.injected[fault] == (1 if fault == "half" else 2)
     assert set(recording.written) == place.keys("")
 
@@ -188,7 +189,7 @@ def test_zarr_reads_and_writes_through_a_passing_fault(
 def test_an_absent_chunk_and_a_lasting_fault_are_named_to_zarr(fault_proxy: Any, hurried: float) -> None:
     place = Objects(fault_proxy.server.url("strict"))
     zarr.create_array(place.zarr(read_only=False), name="smb", shape=(2,), chunks=(2,), dtype="f4")
-    array = zarr.open_array(Strict(place.zarr(read_only=True)), path="smb", mode="r")
+    array = zarr.open_array(Strict(place.zarr(read_only=True), place), path="smb", mode="r")
     with pytest.raises(StoreError, match="chunk smb/c/0 is missing"):
         array[...]
     fault_proxy.inject("503")
@@ -250,21 +251,10 @@ def test_names_of_objects_are_not_taken_for_signs(tmp_path: Path) -> None:
 
 
 def test_a_web_place_is_read_object_by_object_and_never_written(tmp_path: Path) -> None:
-    from functools import partial
-    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-    from threading import Thread
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b").write_bytes(DATA)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        place = Objects(f"http://127.0.0.1:{server.server_address[1]}/a")
+    with web(tmp_path) as url:
+        place = Objects(f"{url}/a")
         assert place.get("b") == DATA
         assert place.get("c") is None
         assert place.present(["b", "c"]) == {"b"}
@@ -274,10 +264,6 @@ def test_a_web_place_is_read_object_by_object_and_never_written(tmp_path: Path) 
             place.put("d", b"")
         with pytest.raises(StoreError, match="read only over https"):
             place.create("d", b"")
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def test_a_budget_that_is_no_number_of_seconds_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -338,9 +324,20 @@ def test_zarr_is_told_of_objects_while_other_tasks_run(place: Objects) -> None:
     async def both() -> None:
         from zarr.core.buffer import default_buffer_prototype
 
-        recording = Recording(place.zarr(read_only=False))
+        recording = Recording(place.zarr(read_only=False), place)
         buffer = default_buffer_prototype().buffer
         await asyncio.gather(*(recording.set(f"c/{n}", buffer.from_bytes(DATA)) for n in range(8)))
         assert len(recording.written) == 8
 
     asyncio.run(both())
+
+
+def test_what_fails_on_behalf_of_zarr_is_named_with_its_place(fault_proxy: Any) -> None:
+    from zarr.core.buffer import default_buffer_prototype
+
+    place, prototype = Objects(fault_proxy.server.url("named")), default_buffer_prototype()
+    fault_proxy.inject("403")
+    with pytest.raises(StoreError, match=rf"^{place.url}/a cannot be read: access was denied"):
+        asyncio.run(Strict(place.zarr(read_only=True), place).get("a", prototype))
+    with pytest.raises(StoreError, match=rf"^{place.url}/a cannot be written: access was denied"):
+        asyncio.run(Recording(place.zarr(read_only=False), place).set("a", prototype.buffer.from_bytes(DATA)))

@@ -295,3 +295,15 @@ def test_history_stays_readable_after_more_is_written(url: str) -> None:
 )
 def test_what_lies_beside_a_repository_has_a_plain_place(url: str, place: str) -> None:
     assert plain(url) == place
+
+
+def test_a_lock_on_commits_that_nobody_frees_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    store = declared(f"icechunk://{tmp_path}/smb.zarr")
+    monkeypatch.setenv("GLACIERSCALE_IO_TIMEOUT_S", "0.5")
+    with (tmp_path / "smb.zarr" / "commit.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(StoreError, match=r"another process has held .*commit\.lock for 0\.5 s"):
+            write(store, 0)
+    write(store, 0)

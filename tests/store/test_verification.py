@@ -13,6 +13,7 @@ from glacierscale import schema
 from glacierscale.provenance import Stamp
 from glacierscale.store import Block, Store, objects
 from glacierscale.store.objects import Objects
+from tests.servers import web
 
 STAMP = Stamp(verb="rasterize", options={}, inputs={})
 STATIC = xr.Dataset(
@@ -144,3 +145,13 @@ def test_the_metadata_are_read_once_for_each_thing_that_is_done(
         what()
         assert asked.count("zarr.json") == 1
         assert not [key for key in asked if key.endswith("/zarr.json")]
+
+
+def test_a_store_on_the_web_is_an_input_like_any_other(tmp_path: Path) -> None:
+    store = written(tmp_path, glaciers=5, per_block=2, size=4)
+    with web(tmp_path) as url:
+        found = Store.at(f"{url}/patches.zarr")
+        assert found.fingerprint() == store.fingerprint()
+        assert found.verify() == []
+        assert found.is_complete(STAMP)
+        np.testing.assert_array_equal(found.open().lon, store.open().lon)

@@ -76,10 +76,30 @@ def test_what_all_networks_have_left_behind_is_removed(tmp_path: Path) -> None:
     for step in (2, 4, 6):
         place.save(first, state_of(first, step))
     assert len(list(tmp_path.rglob("*.json"))) == 3  # the other process may still ask for any of them
-    place.save(second, state_of(second, 4))
+    for step in (4, 6):
+        place.save(second, state_of(second, step))
     place.save(first, state_of(first, 8))
-    steps = sorted(path.name for path in tmp_path.rglob("*.json"))
-    assert steps == ["000000004-0-2.json", "000000004-2-4.json", "000000006-0-2.json", "000000008-0-2.json"]
+    steps = sorted(path.name[7:-5] for path in tmp_path.rglob("*.json"))
+    assert steps == ["04-0-2", "04-2-4", "06-0-2", "06-2-4", "08-0-2"]
+
+
+def test_a_process_by_itself_keeps_the_last_checkpoint_but_one_should_the_last_be_damaged(tmp_path: Path) -> None:
+    for step in (2, 4, 6):
+        kept(tmp_path).save(whole(3), state_of(whole(3), step))
+    assert len(list(tmp_path.rglob("*.json"))) == 2
+    (tensors,) = tmp_path.rglob("000000006*.safetensors")
+    tensors.write_bytes(b"")
+    found = kept(tmp_path).load(whole(3))
+    assert found is not None
+    assert found.step == 4
+
+
+def test_what_a_killed_write_left_is_removed_with_the_checkpoints(tmp_path: Path) -> None:
+    kept(tmp_path).save(whole(2), state_of(whole(2), 4))
+    (file,) = tmp_path.rglob("*.json")
+    file.with_name(file.name + "#1").write_bytes(b"half")
+    checkpoints.clear(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "no json", "half a json", "other networks"])

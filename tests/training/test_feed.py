@@ -86,33 +86,21 @@ def items_of(batches: Sequence[Batch]) -> list[tuple[int, int]]:
     batch=st.integers(1, 70),
     seed=st.integers(0, 3),
     shard=st.integers(0, 40),
-    pad=st.booleans(),
 )
 def test_ranks_share_the_items_of_an_epoch_evenly_and_without_overlap(
-    count: int, ranks: int, batch: int, seed: int, shard: int, pad: bool
+    count: int, ranks: int, batch: int, seed: int, shard: int
 ) -> None:
-    if count < ranks and not pad:
-        with pytest.raises(ValueError, match="at least one of each for every rank"):
-            Order(count=count, ranks=ranks, uneven="drop")
-        return
     shards = tuple(range(0, count, shard)) if shard else ()
     orders = [
-        Order(
-            count=count, ranks=ranks, rank=rank, batch=batch, seed=seed, shards=shards, uneven="pad" if pad else "drop"
-        )
-        for rank in range(ranks)
+        Order(count=count, ranks=ranks, rank=rank, batch=batch, seed=seed, shards=shards) for rank in range(ranks)
     ]
     parts = [order.items(1) for order in orders]
     together = np.concatenate(parts)
-    each = -(-count // ranks) if pad else count // ranks
+    each = -(-count // ranks)
     assert {len(part) for part in parts} == {each}
     times = np.bincount(together, minlength=count)
-    if pad:
-        assert times.min() >= 1
-        assert times.sum() - count == each * ranks - count < max(ranks, 1)
-    else:
-        assert times.max() == 1
-        assert count - times.sum() < ranks
+    assert times.min() >= 1
+    assert times.sum() - count == each * ranks - count < ranks
     for order, part in zip(orders, parts, strict=True):
         cut = [order.batch_of(part, number) for number in range(len(order))]
         np.testing.assert_array_equal(np.concatenate(cut), part)
@@ -126,6 +114,16 @@ def test_epochs_and_seeds_differ_and_the_same_ones_do_not(shards: tuple[int, ...
     orders = [Order(count=1000, seed=seed, shards=shards).items(epoch) for seed in (0, 1) for epoch in (0, 1)]
     assert len({tuple(order.tolist()) for order in orders}) == 4
     np.testing.assert_array_equal(orders[3], Order(count=1000, seed=1, shards=shards).items(1))
+
+
+def test_the_first_rank_mixes_with_other_numbers_than_those_that_order_the_shards() -> None:
+    shards = tuple(range(0, 1000, 10))
+    order = np.array([Order(count=1000, seed=seed, shards=shards).items(0) for seed in range(300)])
+    generators = [np.random.default_rng([seed, 0]) for seed in range(300)]
+    runs = [np.concatenate([np.arange(10 * n, 10 * n + 10) for n in rng.permutation(100)]) for rng in generators]
+    late = [np.random.default_rng([seed, 0]).uniform(0, 40, 1000) for seed in range(300)]
+    padded = [run[np.argsort(np.arange(1000) + away, kind="stable")] for run, away in zip(runs, late, strict=True)]
+    assert (order == np.array(padded)).all(axis=1).sum() == 0
 
 
 def test_an_exact_shuffle_puts_every_item_anywhere() -> None:

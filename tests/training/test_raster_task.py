@@ -285,6 +285,14 @@ def test_the_same_seed_gives_the_same_parameters_bit_for_bit() -> None:
     assert not np.array_equal(one["global.ddf_snow"], other["global.ddf_snow"])
 
 
+def test_training_leaves_which_algorithms_torch_may_take_as_it_was() -> None:
+    within, lesson = [], lesson_of(form_of(), "annual")
+    note = lambda: within.append(torch.are_deterministic_algorithms_enabled())  # noqa: E731
+    fit(lesson, fitting_of(steps=2), accelerator="cpu", on_step=note)
+    assert within == [True, True]
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 def test_a_network_without_observations_stays_at_its_prior() -> None:
     lesson = lesson_of(form_of(), "annual", "point", count=3)
     lesson.weight[1] = 0

@@ -140,7 +140,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_weights_and_says_where(
     temp[:, 3] = float("nan")
     spoiled = dataclasses.replace(scene, weather=dataclasses.replace(scene.weather, temp=temp))
     form = raster_model.rasters["hybrid"].form
-    plan, keep = FoldPlan(folds=raster_model.raster_plan.folds[:1]), tmp_path / rasters.LAST_GOOD
+    plan, keep = FoldPlan(folds=raster_model.raster_plan.folds[:1]), tmp_path / "last_good_hybrid.safetensors"
     kept_at = Checkpoints(place=str(tmp_path), belongs="0" * 64, net="hybrid")
     with pytest.raises(FloatingPointError, match="the loss is not finite") as caught:
         rasters.fit(spoiled, plan, form, OPTIONS, label="hybrid", members=4, checkpoints=kept_at)
@@ -148,6 +148,8 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_weights_and_says_where(
     kept = load_file(keep)
     assert set(kept) == set(form.shapes)
     assert all(np.isfinite(value).all() for value in kept.values())
+    rasters.fit(scene, plan, form, OPTIONS, label="hybrid", members=4, checkpoints=kept_at)
+    assert not keep.exists()
 
 
 def test_stakes_alone_are_rows_of_their_own(features: Any, scene: Any) -> None:

@@ -87,7 +87,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_training_that_is_killed_and_then_terminated_goes_on_to_the_same_bits(
     kind: str, undisturbed: Path, tmp_path: Path
 ) -> None:
-    folder, arguments = tmp_path / "run", (kind, "--keep", str(tmp_path / "kept"))
+    folder, arguments = tmp_path / "run", (kind, "--pause-s", "0.03", "--keep", str(tmp_path / "kept"))
     code, _ = ended_at(8, signal.SIGKILL, folder, *arguments)
     assert code == -signal.SIGKILL
     with started(folder, *arguments, every_s=3600.0) as process:  # saves when asked to end, and not before
@@ -161,6 +161,29 @@ def test_a_course_runs_in_this_process_unless_told_otherwise() -> None:
     assert (share.start, share.stop, share.pieces) == (0, 4, 1)
     assert (machine.accelerator, machine.threads) == ("cpu", compute.cores())
     assert len(told) == 5
+
+
+@pytest.mark.parametrize(
+    ("cluster", "cores", "gpus", "expected"),
+    [
+        ({}, 6, 0.0, (6, 0.0)),
+        ({"workers": 4}, 6, 0.0, (4, 0.0)),
+        ({"workers": 9}, 6, 0.0, (6, 0.0)),  # what it has no room for would be waited for
+        ({"workers": 9}, 16, 2.0, (2, 1.0)),
+        ({"gpus_per_worker": 0.4}, 16, 2.0, (4, 0.4)),  # a worker takes its share of one GPU
+        ({"gpus_per_worker": 0.4}, 3, 2.0, (3, 0.4)),
+        ({"gpus_per_worker": 2.0}, 16, 5.0, (2, 2.0)),
+    ],
+)
+def test_there_are_as_many_workers_as_the_cluster_has_room_for(
+    cluster: dict[str, Any], cores: int, gpus: float, expected: tuple[int, float]
+) -> None:
+    assert workers._room(compute.Cluster(**cluster), cores, gpus) == expected
+
+
+def test_workers_that_want_more_gpus_than_there_are_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"gpus_per_worker is 4, but the Ray cluster has 2 GPUs; lower it\."):
+        workers._room(compute.Cluster(gpus_per_worker=4.0), 8, 2.0)
 
 
 def test_progress_is_that_of_the_slowest_and_the_first_error_counts() -> None:

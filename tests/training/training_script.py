@@ -12,6 +12,7 @@ import importlib.util
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -56,6 +57,7 @@ def train(kind: str, given: argparse.Namespace) -> dict[str, np.ndarray]:
     def tell() -> None:
         told.append(1)
         print("step", len(told), flush=True)
+        time.sleep(given.pause_s)  # whoever reads has time to act before the end
         if len(told) == given.kill_worker_at:
             reached = kept.load(whole(NETWORKS[kind])) if kept else None
             kill_a_worker()
@@ -82,6 +84,7 @@ def main() -> None:
     parser.add_argument("--ray", type=int, default=0)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--kill-worker-at", type=int, default=0)
+    parser.add_argument("--pause-s", type=float, default=0.0)
     given = parser.parse_args()
     where = compute.Cluster(ray=f"local:{given.ray}" if given.ray else "", workers=given.ray)
     try:

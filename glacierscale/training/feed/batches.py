@@ -97,7 +97,8 @@ def spread(
     """
     months = temp_degc.shape[1]
     rise = (elevation_m - ref_height_m[:, None, None])[:, None]  # (sample, 1, y, x)
-    out[:, :months] = lapse_k_m[:, :, None, None] * rise
+    multiply: Any = np.multiply if isinstance(out, np.ndarray) else torch.mul
+    multiply(lapse_k_m[:, :, None, None], rise, out=out[:, :months])  # no array between: memory is what takes time
     out[:, :months] += temp_degc[:, :, None, None]
     out[:, months:] = precip_kg_m2[:, :, None, None]
     return out

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from glacierscale.models.scene import Scene, observed, reference_elevation, rows_of, scene_of, scene_over
-from glacierscale.models.surface import Surface, surface_of
+from glacierscale.models.surface import INPUTS, Surface, surface_of
 from glacierscale.schema import text
 from glacierscale.store import Store
 from glacierscale.store.samples import Samples
@@ -19,8 +19,9 @@ from glacierscale.store.samples import Samples
 Ints = npt.NDArray[np.integer]
 
 IN_MEMORY_BYTES = 2**31
-"""Rasters of observed glaciers up to this size are held in memory; larger ones are read as steps need them."""
+"""Ice cells of observed glaciers up to this size are held in memory; more of them are read as steps need them."""
 
+_MONTHS, _BYTES_OF_THE_REST = 12, 40
 _READ_AT_ONCE = 64
 _STATIC = ("rasters", "radiation")
 _HEAVY = ("context", "radiation")  # what no observation needs to find its cells
@@ -46,7 +47,7 @@ def scene_in(
     kernel : int
         Side of the neighbourhood that the networks see, cells.
     in_memory_bytes : int
-        Rasters up to this size are held in memory.
+        Ice cells up to this size are held in memory; a patch counts as if all of it were ice.
 
     Raises
     ------
@@ -56,12 +57,9 @@ def scene_in(
     datasets, reference_m = [store.open() for store in stores], reference_elevation(features)
     table = observed(features, kinds)
     rows = rows_of(features, datasets, np.unique(table.obs_unit_id))
-    size = sum(
-        len(some) * data[name].nbytes // max(data.sizes["glacier"], 1)
-        for some, data in zip(rows, datasets, strict=True)
-        for name in _STATIC
-    )
-    if size <= in_memory_bytes:
+    each = 4 * (len(INPUTS) * kernel**2 + _MONTHS) + _BYTES_OF_THE_REST
+    cells = sum(len(some) * data.sizes["y"] * data.sizes["x"] for some, data in zip(rows, datasets, strict=True))
+    if cells * each <= in_memory_bytes:
         return scene_of(features, datasets, kinds, kernel, reference_m)
     ground = StreamedGround(stores, rows, reference_m, kernel)
     return scene_over(features, table, ground, ground.outlined(), reference_m)
@@ -126,7 +124,7 @@ class StreamedGround:
     def take(self, outlines: Ints) -> Surface:
         """Ice cells of some outlines, ascending, read from their stores."""
         parts = []
-        for number in np.unique(self._store[outlines]).tolist():
+        for number in np.unique(self._store[outlines]).tolist() or [0]:
             patches = self._stored[number].read(self._row[outlines[self._store[outlines] == number]])
             parts.append(surface_of(patches, self.reference_elevation_m, self.kernel))
         found = parts[0] if len(parts) == 1 else Surface.concatenate(parts)

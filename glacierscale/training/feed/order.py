@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ Ints = npt.NDArray[np.integer]
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Shuffled items in batches; over all ranks every item comes once in an epoch.
+    """Shuffled items in batches; over all ranks every item comes once in an epoch, or twice where ranks need it.
 
     Without `shards` the shuffle is exact: every order of all items is as likely as any other. With them shards come
     in random order, each rank has its own (two ranks share the one on their border), and items move within the next
@@ -27,8 +26,6 @@ class Order:
     seed: int = 0
     rank: int = 0
     ranks: int = 1
-    uneven: Literal["pad", "drop"] = "pad"
-    """Where the items do not divide by the ranks: some come twice, or some are left out"""
     shards: tuple[int, ...] = ()
     """First item of every shard, ascending from 0; empty for an exact shuffle"""
     buffer_shards: int = 4
@@ -50,7 +47,7 @@ class Order:
     @property
     def items_per_rank(self) -> int:
         """Items that each rank sees in an epoch: the same for all."""
-        return self.count // self.ranks if self.uneven == "drop" else -(-self.count // self.ranks)
+        return -(-self.count // self.ranks)
 
     def __len__(self) -> int:
         """Batches of an epoch."""
@@ -66,7 +63,8 @@ class Order:
         runs = [np.arange(self.shards[n], ends[n]) for n in rng.permutation(len(self.shards))]
         mine = np.resize(np.concatenate(runs), each * self.ranks)[self.rank * each : (self.rank + 1) * each]
         span = self.buffer_shards * self.count / len(self.shards)
-        late = np.random.default_rng([self.seed, epoch, self.rank]).uniform(0, span, each)
+        # Seeds are padded with zeros: that of rank 0 would be the epoch's own.
+        late = np.random.default_rng([self.seed, epoch, 1 + self.rank]).uniform(0, span, each)
         return mine[np.argsort(np.arange(each) + late, kind="stable")]
 
     def batch_of(self, items: Ints, number: int) -> Ints:
