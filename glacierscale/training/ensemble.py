@@ -243,6 +243,10 @@ class EnsembleTask(pl.LightningModule):
             self.best[name][better] = value[better]
         self.waited = torch.where(better, 0.0, self.waited + 1)
 
+    def obey(self) -> None:
+        """End here: SIGTERM arrived between two steps."""
+        self.watch.after(self.step, self.arrays, done=False, terminated=True)
+
     def arrays(self) -> Arrays:
         """The state of all networks: (network, ...) each."""
         now = {f"now.{name}": value for name, value in zip(self.names, self.networks, strict=True)}

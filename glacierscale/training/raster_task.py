@@ -193,6 +193,10 @@ class RasterTask(pl.LightningModule):
             done = self.step == self.fitting.steps
             self.watch.after(self.step, self.arrays, done=done, terminated=self.trainer.received_sigterm)
 
+    def obey(self) -> None:
+        """End here: SIGTERM arrived between two steps."""
+        self.watch.after(self.step, self.arrays, done=False, terminated=True)
+
     def arrays(self) -> Arrays:
         """The state of all networks: (network, ...) each."""
         optimizer: Any = self.optimizers()
