@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from glacierscale.store.blocks import StoreError
 
 Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.integer]
 
 _ABSENT = 2**64 - 1
 _CRC_BYTES = 4
@@ -37,6 +38,14 @@ def _unlocked_crc32c() -> Any:
 _EXTEND = _unlocked_crc32c()
 
 
+class EntryError(ValueError):
+    """A sample of a shard cannot be read."""
+
+    def __init__(self, entry: int, what: str) -> None:
+        super().__init__(what)
+        self.entry = entry
+
+
 class Source(Protocol):
     """Where the bytes of one shard come from."""
 
@@ -45,8 +54,8 @@ class Source(Protocol):
         """Bytes of the shard."""
         ...
 
-    def fill(self, start: int, buffers: Sequence[Array]) -> None:
-        """Fill contiguous buffers, one after the other, with what lies from `start` on."""
+    def fill(self, start: int, buffers: list[Array], length: int) -> None:
+        """Fill contiguous buffers of so many bytes together with what lies from `start` on."""
         ...
 
 
@@ -93,7 +102,7 @@ class Form:
         if source.size < self.index_bytes:
             raise ValueError(f"is truncated: its shard has {source.size} bytes, fewer than its index")
         raw = np.empty(self.index_bytes, np.uint8)
-        source.fill(source.size - self.index_bytes, [raw])
+        source.fill(source.size - self.index_bytes, [raw], self.index_bytes)
         if google_crc32c.value(raw[:-_CRC_BYTES]) != int(raw[-_CRC_BYTES:].view("<u4")[0]):
             raise ValueError("is damaged: the checksum of its shard's index differs")
         return Shard(self, raw[:-_CRC_BYTES].view("<u8").reshape(-1, 2), source)
@@ -108,36 +117,58 @@ class Shard:
     """(sample, 2) where each begins and how many bytes it has"""
     source: Source
 
-    def span(self, entry: int) -> tuple[int, int]:
-        """Where a sample begins, and its bytes."""
-        start, length = self.index[entry].tolist()
-        if start == length == _ABSENT:
-            raise ValueError("is missing from its shard")
-        if start + length > self.source.size:
-            raise ValueError(f"is truncated: its shard has {self.source.size} bytes, expected {start + length} or more")
-        return start, length
-
-    def read(self, entry: int, target: Array, *, verify: bool) -> None:
-        """Read one sample into contiguous memory.
+    def spans(self, entries: Ints) -> tuple[list[int], list[int]]:
+        """Where samples begin, and their bytes.
 
         Raises
         ------
-        ValueError
-            If it is missing, truncated or damaged.
+        EntryError
+            If one is missing or reaches past the end of the shard.
         """
-        form, (start, length) = self.form, self.span(entry)
-        tail = np.empty(_CRC_BYTES if form.sealed else 0, np.uint8)
-        plain = form.names == ("bytes",)
-        body = target if plain else np.empty(max(length - len(tail), 0), np.uint8)
-        if body.nbytes + len(tail) != length:
-            raise ValueError(f"is damaged: it has {length} bytes, expected {body.nbytes + len(tail)}")
-        self.source.fill(start, [body, tail])
-        if form.sealed and verify and _crc32c(body) != int(tail.view("<u4")[0]):
-            raise ValueError("is damaged: its checksum differs")
-        if form.names == ("bytes", "blosc"):
+        found = self.index[entries]
+        absent = (found == _ABSENT).all(axis=1)
+        if absent.any():
+            raise EntryError(int(entries[absent.argmax()]), "is missing from its shard")
+        past = (found > self.source.size).any(axis=1) | (found.sum(axis=1) > self.source.size)
+        if past.any():
+            end = sum(found[past.argmax()].tolist())
+            what = f"is truncated: its shard has {self.source.size} bytes, expected {end} or more"
+            raise EntryError(int(entries[past.argmax()]), what)
+        return found[:, 0].tolist(), found[:, 1].tolist()
+
+    def read(self, entries: Ints, places: Ints, out: Array, *, verify: bool) -> None:
+        """Read samples into their places of an array, each contiguous there.
+
+        Raises
+        ------
+        EntryError
+            If one is missing, truncated or damaged.
+        """
+        form, plain = self.form, self.form.names == ("bytes",)
+        sealed, (starts, lengths) = form.sealed, self.spans(entries)
+        tail = np.empty(_CRC_BYTES if sealed else 0, np.uint8)
+        size, fill, first, stride = out[0].nbytes, self.source.fill, out.ctypes.data, out.strides[0]
+        for entry, place, start, length in zip(entries.tolist(), places.tolist(), starts, lengths, strict=True):
+            try:
+                target = out[place]
+                body = target if plain else np.empty(max(length - len(tail), 0), np.uint8)
+                if (size if plain else len(body)) + len(tail) != length:
+                    raise ValueError(f"is damaged: it has {length} bytes, expected {body.nbytes + len(tail)}")
+                fill(start, [body, tail], length)
+                if sealed and verify:
+                    crc = _crc32c(first + place * stride, size) if plain else _crc32c(body.ctypes.data, len(body))
+                    if crc != int.from_bytes(tail, "little"):
+                        raise ValueError("is damaged: its checksum differs")
+                if not plain:
+                    self._unpack(body, tail, target)
+            except (OSError, ValueError, RuntimeError) as error:  # the last from Blosc
+                raise EntryError(entry, str(error)) from error
+
+    def _unpack(self, body: Array, tail: Array, target: Array) -> None:
+        if self.form.names == ("bytes", "blosc"):
             _expand(body, target)
-        elif not plain:
-            target[...] = _by_zarr(form, np.append(body, tail))
+        else:
+            target[...] = _by_zarr(self.form, np.append(body, tail))
 
 
 class File:
@@ -152,21 +183,19 @@ class File:
         if hasattr(self, "descriptor"):
             os.close(self.descriptor)
 
-    def fill(self, start: int, buffers: Sequence[Array]) -> None:
+    def fill(self, start: int, buffers: list[Array], length: int) -> None:
         """Read straight into the buffers."""
-        wanted = sum(buffer.nbytes for buffer in buffers)
-        views: list[Any] = list(buffers)
-        got = os.preadv(self.descriptor, views, start)
-        if got == wanted:
+        views: list[Any] = buffers
+        if os.preadv(self.descriptor, views, start) == length:
             return
-        rest = bytearray(wanted)  # network file systems may give less than there is
+        rest = bytearray(length)  # network file systems may give less than there is
         done = 0
-        while part := os.pread(self.descriptor, wanted - done, start + done):
+        while part := os.pread(self.descriptor, length - done, start + done):
             rest[done : done + len(part)] = part
             done += len(part)
-        if done != wanted:
-            raise ValueError(f"is truncated: {done} of {wanted} bytes could be read")
-        Held({start: rest}, self.size).fill(start, buffers)
+        if done != length:
+            raise ValueError(f"is truncated: {done} of {length} bytes could be read")
+        Held({start: rest}, self.size).fill(start, buffers, length)
 
 
 class Held:
@@ -175,7 +204,7 @@ class Held:
     def __init__(self, parts: Mapping[int, Any], size: int) -> None:
         self.parts, self.size = parts, size
 
-    def fill(self, start: int, buffers: Sequence[Array]) -> None:
+    def fill(self, start: int, buffers: list[Array], length: int) -> None:
         """Copy into the buffers."""
         data, at = (self.parts[start], 0) if start in self.parts else (self.parts[0], start)
         for buffer in buffers:
@@ -212,11 +241,11 @@ def form_of(metadata: Mapping[str, Any], name: str) -> Form:
     return Form(shape, dtype, outer[0], tuple(given["codecs"]), separator)
 
 
-def _crc32c(data: Array) -> int:
-    """Checksum of contiguous memory."""
+def _crc32c(address: int, length: int) -> int:
+    """Checksum of memory."""
     if _EXTEND is None:
-        return int(google_crc32c.value(data))
-    return int(_EXTEND(0, data.ctypes.data, data.nbytes))
+        return int(google_crc32c.value(ctypes.string_at(address, length)))
+    return int(_EXTEND(0, address, length))
 
 
 def _expand(body: Array, target: Array) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glacierscale.store.blocks import NoStoreError, StoreError
-from glacierscale.store.encoded import File, Form, Held, Shard, form_of
+from glacierscale.store.encoded import EntryError, File, Form, Held, Shard, form_of
 
 if TYPE_CHECKING:
     import zarr
@@ -49,8 +49,10 @@ class Samples:
         Folder or URL of the store.
     variable : str
         Its name.
-    threads : int
-        Samples read at the same time.
+    threads : int or None
+        Samples read at the same time. None takes 1 for plain bytes in a folder, which the system mostly has in memory
+        (handing Python's lock to and fro costs more than half of such a copy), and otherwise 2. Give more for disks
+        that answer late.
     verify : bool
         Check the CRC-32C of every sample; that of a shard's index is always checked.
 
@@ -61,12 +63,13 @@ class Samples:
         that is missing, truncated or damaged, with the store, the variable and the row.
     """
 
-    def __init__(self, url: str | Path, variable: str, *, threads: int = 2, verify: bool = True) -> None:
-        self.url, self.variable, self.threads, self.verify = str(url), variable, threads, verify
+    def __init__(self, url: str | Path, variable: str, *, threads: int | None = None, verify: bool = True) -> None:
+        self.url, self.variable, self.verify = str(url), variable, verify
         self._live: _Live | None = None
         self.form: Form = form_of(self._metadata(), f"{url}: {variable}")
         if self.url.startswith("icechunk"):  # where its shards lie only Icechunk knows
             self.form = replace(self.form, codecs=())
+        self.threads = threads or (1 if self.is_local and self.form.names == ("bytes",) else 2)
 
     @property
     def is_local(self) -> bool:
@@ -142,28 +145,25 @@ class Samples:
 
     def _read(self, shard_of: Callable[[int], Shard], part: Ints, wanted: Ints, out: Array) -> None:
         """Read some samples one after the other."""
-        row = -1
-        try:
-            for place in part.tolist():
-                row = int(wanted[place])
-                number, entry = divmod(row, self.form.rows_per_shard)
-                shard_of(number).read(entry, out[place], verify=self.verify)
-        except (OSError, ValueError, RuntimeError) as error:  # the last from Blosc
-            raise self._fault(row, error) from error
+        step = self.form.rows_per_shard
+        numbers, entries = np.divmod(wanted[part], step)
+        for number in np.unique(numbers).tolist():
+            mine = numbers == number
+            try:
+                shard_of(number).read(entries[mine], part[mine], out, verify=self.verify)
+            except (OSError, ValueError) as error:
+                raise self._fault(number * step + int(entries[mine][0]), error) from error
 
     def _gather_ranges(self, part: Ints, wanted: Ints, out: Array) -> None:
         """Read samples of one shard of an object store by ranges, near ones together."""
-        row = int(wanted[part[0]])
-        number = row // self.form.rows_per_shard
+        number = int(wanted[part[0]]) // self.form.rows_per_shard
         try:
-            shard, starts, ends = self._opened().shard(number), [], []
-            for row in np.unique(wanted[part]).tolist():
-                start, length = shard.span(row % self.form.rows_per_shard)
-                starts.append(start)
-                ends.append(start + length)
+            shard = self._opened().shard(number)
+            starts, lengths = shard.spans(np.unique(wanted[part]) % self.form.rows_per_shard)
+            ends = [start + length for start, length in zip(starts, lengths, strict=True)]
             got = self._opened().ranges(self.form.key(number), starts, ends)
         except (OSError, ValueError, StoreError) as error:
-            raise self._fault(row, error) from error
+            raise self._fault(int(wanted[part[0]]), error) from error
         held = Shard(self.form, shard.index, Held(dict(zip(starts, got, strict=True)), shard.source.size))
         self._read(lambda _: held, part, wanted, out)
 
@@ -200,6 +200,8 @@ class Samples:
         return wanted, out
 
     def _fault(self, row: int, error: Exception) -> StoreError:
+        if isinstance(error, EntryError):
+            row += error.entry - row % self.form.rows_per_shard
         absent = isinstance(error, FileNotFoundError)
         what = "is missing with its shard" if absent else str(error).rstrip(".")
         return StoreError(

@@ -7,7 +7,7 @@ temperature and precipitation of every pixel are made of them on arrival, or on 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -22,11 +22,7 @@ from glacierscale.training.feed.holding import Buffers, Plan
 from glacierscale.training.feed.order import Order
 
 Ints = npt.NDArray[np.integer]
-Array = Any
 Position = tuple[int, int]
-
-SPREAD_AT_ONCE = 4
-"""Samples over which climate is spread by one thread at a time"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,27 +50,19 @@ class Batch:
         """The same with the climate spread over the pixels, where the tensors lie."""
         if self.weather is None:
             return self
-        stored = self.rasters.shape[1]
-        months = self.weather.temp.shape[1]
+        stored, months = self.rasters.shape[1], self.weather.temp.shape[1]
         whole = self.rasters.new_empty((len(self.row), stored + 2 * months, *self.rasters.shape[2:]))
         whole[:, :stored] = self.rasters
-        return replace(self, rasters=_spread_within(whole, stored, vars(self.weather), elevation_channel), weather=None)
+        spread(whole[:, elevation_channel], self.weather, out=whole[:, stored:])
+        return replace(self, rasters=whole, weather=None)
 
     def _each(self, change: Any) -> Batch:
         weather = self.weather and Weather(**{name: change(value) for name, value in vars(self.weather).items()})
         return Batch(row=change(self.row), year=change(self.year), rasters=change(self.rasters), weather=weather)
 
 
-def spread(
-    elevation_m: Array,
-    *,
-    temp_degc: Array,
-    precip_kg_m2: Array,
-    lapse_k_m: Array,
-    ref_height_m: Array,
-    out: Array,
-) -> Array:
-    """Climate of glaciers spread over their pixels; all arrays are NumPy's, or all are tensors of one device.
+def spread(elevation_m: torch.Tensor, weather: Weather, *, out: torch.Tensor) -> torch.Tensor:
+    """Climate of glaciers spread over their pixels, where the tensors lie.
 
     Temperature follows the lapse rate from the reference height to the pixel; precipitation is that of the glacier. So
     does `networks.spread` for cells.
@@ -83,10 +71,8 @@ def spread(
     ----------
     elevation_m : (sample, y, x)
         Of every pixel, m.
-    temp_degc, precip_kg_m2, lapse_k_m : (sample, month)
-        Temperature at the reference height, degC; precipitation, kg m-2; change with height, K m-1.
-    ref_height_m : (sample,)
-        m.
+    weather : Weather
+        Of each sample, (sample, month).
     out : (sample, 2 x month, y, x)
         Where to.
 
@@ -95,26 +81,12 @@ def spread(
     (sample, 2 x month, y, x)
         `out`: temperature of every month, degC, then precipitation of every month, kg m-2.
     """
-    months = temp_degc.shape[1]
-    rise = (elevation_m - ref_height_m[:, None, None])[:, None]  # (sample, 1, y, x)
-    multiply: Any = np.multiply if isinstance(out, np.ndarray) else torch.mul
-    multiply(lapse_k_m[:, :, None, None], rise, out=out[:, :months])  # no array between: memory is what takes time
-    out[:, :months] += temp_degc[:, :, None, None]
-    out[:, months:] = precip_kg_m2[:, :, None, None]
+    months = weather.temp.shape[1]
+    temp, precip, lapse = (value[:, :, None, None] for value in (weather.temp, weather.precip, weather.lapse))
+    rise = (elevation_m - weather.height[:, None, None])[:, None]  # (sample, 1, y, x)
+    torch.addcmul(temp, lapse, rise, out=out[:, :months])  # no array between: memory is what takes time
+    out[:, months:] = precip
     return out
-
-
-def _spread_within(whole: Array, stored: int, weather: Mapping[str, Array], elevation_channel: int) -> Array:
-    """Fill the channels of a batch that follow the stored ones."""
-    spread(
-        whole[:, elevation_channel],
-        temp_degc=weather["temp"],
-        precip_kg_m2=weather["precip"],
-        lapse_k_m=weather["lapse"],
-        ref_height_m=weather["height"],
-        out=whole[:, stored:],
-    )
-    return whole
 
 
 @final
@@ -191,31 +163,14 @@ class Batches(Dataset[Batch]):
             else:
                 each.gather(rows, target)
         if weather is not None and self.elevation_channel is not None:
-            self._arrive(plan, whole, stored, weather, self.elevation_channel)
+            spread(tensor[:, self.elevation_channel], weather, out=tensor[:, stored:])
         return tensor
-
-    def _arrive(
-        self, plan: Plan, whole: npt.NDArray[Any], stored: int, weather: Weather, elevation_channel: int
-    ) -> None:
-        """Spread the climate over a batch, a few samples at a time, so that they stay in the cache of a core.
-
-        Threads of our own, not torch's, whose number is the trainer's and which wait for each other.
-        """
-        series = {name: value.numpy() for name, value in vars(weather).items()}
-
-        def work(start: int) -> None:
-            some = slice(start, start + SPREAD_AT_ONCE)
-            _spread_within(whole[some], stored, {n: v[some] for n, v in series.items()}, elevation_channel)
-
-        list(plan.spreading.map(work, range(0, len(whole), SPREAD_AT_ONCE)))
 
     def _planned(self, epoch: int) -> Plan:
         if self._plan is None or (self._plan.epoch, self._plan.process) != (epoch, os.getpid()):
             items = self.order.items(epoch)
             step = self.samples[0].form.rows_per_shard
-            self._plan = Plan(
-                epoch, items, self.rows[items // self.years] // step, self.order.batch, self.samples[0].threads
-            )
+            self._plan = Plan(epoch, items, self.rows[items // self.years] // step, self.order.batch)
         return self._plan
 
     def __getstate__(self) -> dict[str, Any]:

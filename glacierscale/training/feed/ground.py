@@ -74,9 +74,9 @@ class _Stored:
     """Everything but the rasters, in memory"""
 
     @classmethod
-    def of(cls, store: Store, threads: int) -> _Stored:
+    def of(cls, store: Store) -> _Stored:
         rest = store.open().drop_vars(_STATIC).load()
-        return cls(static=tuple(Samples(store.url, name, threads=threads) for name in _STATIC), rest=rest)
+        return cls(static=tuple(Samples(store.url, name) for name in _STATIC), rest=rest)
 
     def read(self, rows: Ints) -> xr.Dataset:
         """Patches of some glaciers, as the store would give them."""
@@ -101,15 +101,13 @@ class StreamedGround:
         Mean elevation of the region's ice.
     kernel : int
         Side of the neighbourhood, cells.
-    threads : int
-        Patches read at the same time.
     """
 
     def __init__(
-        self, stores: Sequence[Store], rows: Sequence[Ints], reference_elevation_m: float, kernel: int, threads: int = 2
+        self, stores: Sequence[Store], rows: Sequence[Ints], reference_elevation_m: float, kernel: int
     ) -> None:
         self.reference_elevation_m, self.kernel = reference_elevation_m, kernel
-        self._stored = [_Stored.of(store, threads) for store in stores]
+        self._stored = [_Stored.of(store) for store in stores]
         self._store = np.repeat(np.arange(len(stores)), [len(some) for some in rows])  # (outline,)
         self._row = np.concatenate([np.asarray(some, np.int64) for some in rows])
         self.unit_id: npt.NDArray[np.str_] = self._column("unit_id")

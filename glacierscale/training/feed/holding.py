@@ -26,7 +26,7 @@ _PAGE, _INTO_PAGE = 4096, 512
 class Plan:
     """Items of one epoch, and the shards that are in memory for them."""
 
-    def __init__(self, epoch: int, items: Ints, shard: Ints, batch: int, threads: int) -> None:
+    def __init__(self, epoch: int, items: Ints, shard: Ints, batch: int) -> None:
         self.epoch, self.items, self.process = epoch, items, os.getpid()
         self.shards, first = np.unique(shard, return_index=True)
         last = len(shard) - 1 - np.unique(shard[::-1], return_index=True)[1]
@@ -35,7 +35,6 @@ class Plan:
         self.most = 0
         """Most shards of one variable that were in memory, or on their way, at a time"""
         self.pool = ThreadPoolExecutor(SHARDS_AHEAD, thread_name_prefix="shards")
-        self.spreading = ThreadPoolExecutor(threads, thread_name_prefix="spreading")
 
     def gather(self, samples: Samples, number: int, rows: Ints, out: npt.NDArray[Any]) -> None:
         """Read a batch from the shards in memory; let go of those past use, ask for the next."""
