@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from glacierscale.features.rasters import rasterize
     from glacierscale.features.tensors import featurize
     from glacierscale.models.bundle import SMBModel
-    from glacierscale.pipeline import demo, run, verify
+    from glacierscale.pipeline import demo, run
     from glacierscale.reconstruction import ReconstructOptions, reconstruct
     from glacierscale.region import HydroYears, Region
+    from glacierscale.repair import verify
     from glacierscale.reporting import ReportOptions, report
     from glacierscale.store import Block, Store
     from glacierscale.synthetic import SyntheticOptions
@@ -69,7 +70,7 @@ _HOME = {
     "run": "pipeline",
     "train": "training.loop",
     "use": "compute",
-    "verify": "pipeline",
+    "verify": "repair",
 }
 
 __all__ = [

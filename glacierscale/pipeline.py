@@ -1,4 +1,4 @@
-"""All stages in a row: a run file, the embedded demonstration, and the repair of damaged stores."""
+"""All stages in a row: a run file, and the embedded demonstration."""
 
 from __future__ import annotations
 
@@ -6,26 +6,22 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from glacierscale import provenance
+from glacierscale import provenance, results
 from glacierscale.cube import IngestOptions, ingest
 from glacierscale.evaluation import EvaluateOptions, evaluate
 from glacierscale.features.options import FeaturizeOptions, RasterizeOptions
 from glacierscale.features.rasters import rasterize
 from glacierscale.features.tensors import featurize
-from glacierscale.models.bundle import SMBModel
 from glacierscale.reconstruction import ReconstructOptions, reconstruct
-from glacierscale.region import HydroYears, Region
+from glacierscale.region import Region
 from glacierscale.reporting import ReportOptions, report
-from glacierscale.store import Damage, Files, Store, StoreError, hold
+from glacierscale.store import Files, Store, StoreError, hold
 from glacierscale.synthetic.options import SyntheticOptions
 from glacierscale.training.loop import train
 from glacierscale.training.options import RASTER, TrainOptions
-
-_REPAIRS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +133,7 @@ def run_plan(plan: RunPlan, *, to: str | Path, data: str, catalog: Path) -> Path
             took = time.perf_counter() - start
             said = "is already there, nothing to do" if _state(out, made) == before else f"written in {took:.1f} s"
             print(f"{verb:<12}{out}/{made.removesuffix('/model.json')} {said}", file=sys.stderr, flush=True)
-        _write_catalog(out, plan.region)
+        results.write_catalog(out, plan.region)
     return page if "://" in out else Path(page)
 
 
@@ -179,67 +175,6 @@ def shipped(name: str) -> Path:
     raise FileNotFoundError(f"{name} does not come with this installation of glacierscale; install it again.")
 
 
-def verify(store: str | Path | Store, *, repair: bool = False) -> list[Damage]:
-    """Check every object of a store against its checksums.
-
-    Parameters
-    ----------
-    store : str, Path or Store
-        A cube, features, patches, reconstruction or maps, in a folder or at a URL.
-    repair : bool
-        Compute damaged and missing blocks again, from the inputs and with the options that the store names.
-
-    Returns
-    -------
-    list of Damage
-        What was found; after a repair, what is left.
-
-    Raises
-    ------
-    StampMismatch
-        If the inputs have changed since, so that a repair would mix two versions.
-    """
-    bound = Store.at(store)
-    damages = bound.verify()
-    # Damaged metadata hides what else is damaged: look again after each repair.
-    for _ in range(_REPAIRS if repair else 0):
-        if damages:
-            with bound.hold():  # what another run works on is not ours to mend
-                bound.forget(damages)
-            _write_again(bound)
-            damages = bound.verify()
-    return damages
-
-
-def _write_again(store: Store) -> None:
-    """Run the verb that made a store once more, with its options and inputs: it writes what is missing."""
-    stamp = store.stamp
-    inputs = {name: provenance.found_from(store.url, entry.url) for name, entry in stamp.inputs.items()}
-    options: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in stamp.options.items()}
-    if stamp.verb == "ingest":
-        region = options.pop("region")
-        years = HydroYears(**region.pop("years"))
-        bounds = tuple(region.pop("bounds") or ()) or None
-        region = Region(**region, years=years, bounds=bounds)
-        ingest(inputs["@catalog"], region, to=store.url, options=IngestOptions(data=inputs["@data"], **options))
-    elif stamp.verb == "featurize":
-        featurize(inputs["cube"], to=store.url, options=FeaturizeOptions(**options))
-    elif stamp.verb == "rasterize":
-        del options["bucket"]
-        rasterize(inputs["cube"], to=provenance.join(store.url, ".."), options=RasterizeOptions(**options))
-    elif stamp.verb == "map":
-        from glacierscale.reconstruction import maps
-
-        stores = [Store.at(inputs[name]) for name in ("features", "patches")]
-        maps.write(
-            SMBModel.load(Files.at(inputs["model"])), stamp.inputs["model"].url, *stores, to=store.url, **options
-        )
-    else:
-        beside = (provenance.join(place, "..") for name, place in inputs.items() if name.startswith("patches"))
-        own = ReconstructOptions(**options)
-        reconstruct(inputs["model"], inputs["features"], to=store.url, patches=next(beside, None), options=own)
-
-
 def _state(out: str, made: str) -> tuple[str, ...]:
     """Something that changes when a file, or the stores that fit a pattern, are written."""
     files = Files.at(out)
@@ -252,47 +187,3 @@ def _state(out: str, made: str) -> tuple[str, ...]:
         except StoreError:  # begun, damaged or another thing: the stage says so
             found.append(name)
     return tuple(found)
-
-
-_RESULTS = {
-    "cube.zarr": "outlines, terrain, climate and observations",
-    "features.zarr": "predictors, monthly climate and hypsometry per glacier",
-    "smb.zarr": "reconstructed annual surface mass balance, kg m-2",
-    "predictions.parquet": "held-out predictions of every scheme and model, kg m-2",
-    "scores.parquet": "scores with bootstrap intervals",
-    "scores_by_group.parquet": "scores per fold and per glacier",
-    "coefficients.parquet": "standardised effects of the Lasso in every fold",
-    "predictions_by_kind.parquet": "held-out predictions of all observations",
-    "scores_by_kind.parquet": "scores per kind of observation",
-    "constraints.parquet": "share of held-out cells and years that obey each physical constraint",
-    "sensitivities.parquet": "answer of the balance to 1 K and to 10 % more precipitation, kg m-2",
-    "importance.parquet": "growth of the held-out error when one input is shuffled, kg m-2",
-    "climate_range.parquet": "climate of all glaciers and years against that trained on",
-    "patches_*.zarr": "static rasters of glaciers",
-    "smb_map_*.zarr": "maps of the surface mass balance, kg m-2",
-}
-"""What a run leaves for others to read, by name."""
-
-
-def _write_catalog(out: str, region: Region) -> None:
-    """A catalogue of all that a run made, for plain Intake as much as for us; Intake opens no stores on Icechunk."""
-    import yaml
-
-    files, opens = Files.at(out), not out.startswith("icechunk")
-    found = sorted({name.partition("/")[0] for name in files.names()})
-    said = {"role": "result", "license": "of the data that went in", "citation": "of the same"}
-    sources = {
-        name.partition(".")[0]: {
-            "driver": name.rpartition(".")[2],
-            "description": text,
-            "args": {"urlpath": f"{{{{ CATALOG_DIR }}}}/{name}"},
-            "metadata": {"dataset": name.partition(".")[0], **said},
-        }
-        for pattern, text in _RESULTS.items()
-        for name in found
-        if fnmatchcase(name, pattern) and (opens or not name.endswith(".zarr"))
-    }
-    content = {"metadata": {"title": f"Results of {region.name}"}, "sources": sources}
-    text = yaml.safe_dump(content, sort_keys=False).encode()
-    if files.read("catalog.yaml") != text:
-        files.write("catalog.yaml", text)

@@ -40,7 +40,7 @@ GROUPS = {
         "models",
     ),
     "stages": ("cube", "features", "training", "reconstruction", "evaluation", "reporting"),
-    "cli": ("cli", "pipeline", "demonstration", "__main__", ""),
+    "cli": ("cli", "pipeline", "repair", "results", "demonstration", "__main__", ""),
 }
 """Modules and packages of each group; the longest match counts, and a package holds all below it."""
 

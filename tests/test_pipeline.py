@@ -20,7 +20,7 @@ import pytest
 import xarray as xr
 import yaml
 
-from glacierscale import pipeline
+from glacierscale import pipeline, repair
 from glacierscale.cli import main
 from glacierscale.models.nulls import NULLS
 from glacierscale.store import Files, HeldError, Store, StoreError, hold
@@ -387,8 +387,8 @@ def test_repair_restores_the_same_bytes_in_a_bucket(bucket_run: str, raster_run:
     whole = {key: objects.get(key) or b"" for key in (flipped, gone)}
     objects.put(flipped, whole[flipped][:-1] + bytes([whole[flipped][-1] ^ 1]))
     objects.delete(gone)
-    assert {damage.key for damage in pipeline.verify(store)} == {flipped, gone}
-    assert pipeline.verify(store, repair=True) == []
+    assert {damage.key for damage in repair.verify(store)} == {flipped, gone}
+    assert repair.verify(store, repair=True) == []
     assert {key: objects.get(key) for key in whole} == whole
 
 

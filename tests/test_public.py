@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import glacierscale
-from glacierscale import pipeline
+from glacierscale import pipeline, repair
 from glacierscale.cli import main
 from glacierscale.region import HydroYears, Region
 from glacierscale.synthetic.options import TrueProcess
@@ -117,7 +117,7 @@ def test_python_in_the_readme_runs(code: str, small_raw: Path, tmp_path: Path, m
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (made,) = tmp_path.rglob("smb.zarr")
-    assert pipeline.verify(made) == []
+    assert repair.verify(made) == []
     pages = list(tmp_path.rglob("*.html"))
     assert [len(page.read_text()) > 10_000 for page in pages] == [True]
 

@@ -97,12 +97,12 @@ def verify(store: str, *, repair: bool = False) -> int:
     repair : bool
         Compute damaged and missing blocks again.
     """
-    from glacierscale import pipeline
+    from glacierscale.repair import verify as checked
 
-    found = pipeline.verify(store)
+    found = checked(store)
     for damage in found:
         print(f"{damage.key}: {damage.fault}" + (f" ({damage.block})" if damage.block else ""))
-    left = pipeline.verify(store, repair=True) if found and repair else found
+    left = checked(store, repair=True) if found and repair else found
     said = f"{len(found)} faults" + (f", {len(left)} left after repair" if repair and found else "")
     print(f"{store}: {said if found else 'no fault'}")
     return 4 if left else 0
