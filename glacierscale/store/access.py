@@ -6,6 +6,7 @@ processes and into messages. Each process looks its credentials up itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping
@@ -39,6 +40,7 @@ _SIGNS = {
 }  # fmt: skip
 """Environment variables that say that there are credentials."""
 
+_MAKINGS = 20
 _CREDENTIALS = "~/.aws/credentials"
 _PREFIX = {"s3": "AWS", "gs": "GOOGLE", "abfs": "AZURE"}
 _PREFIXES = tuple(f"{prefix}_" for prefix in _PREFIX.values())
@@ -126,12 +128,21 @@ def resolve(url: str) -> Access:
 
 def handle(known: Access | None, url: str, budget_s: float, create: bool) -> ObjectStore:
     """The obstore handle of a folder or URL; it holds no secret, and pickles without one."""
-    from obstore.store import LocalStore
-
     if known is None:
-        return LocalStore(Path(url).absolute(), mkdir=create)
+        return _folder(Path(url).absolute(), create)
     given = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith(_PREFIXES)))
     return _connected(known, url, budget_s, given)
+
+
+def _folder(path: Path, create: bool) -> ObjectStore:
+    """The handle of a folder; one that is still empty may be removed, while we make it, by a run that was refused."""
+    from obstore.exceptions import BaseError
+    from obstore.store import LocalStore
+
+    for _ in range(_MAKINGS if create else 0):
+        with contextlib.suppress(BaseError):
+            return LocalStore(path, mkdir=True)
+    return LocalStore(path, mkdir=create)
 
 
 @lru_cache(maxsize=64)

@@ -21,7 +21,7 @@ def start_together(given: ranges.Range, stage: str, count: int, folder: Path, to
     gate.set()
     ended = [(one.wait(), one.words(), one.work()) for one in all_of_them]
     codes = Counter(code for code, _, _ in ended)
-    wrote = [number for number, (_, _, work) in enumerate(ended) if work.written]
+    wrote = [number for number, (_, _, work) in enumerate(ended) if work.written or work.steps]
     told(
         f"{count} starters",
         stage,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
+import obstore.store
 import pytest
 
 from glacierscale.store import access
@@ -186,6 +187,22 @@ def test_secrets_and_signatures_are_taken_out_of_a_text(monkeypatch: pytest.Monk
     assert access.redact(text) == (
         "*** *** *** *** https://a/b?X-Amz-Signature=***&x=1 ?sig=*** Signature=***, Bearer *** https://***@host/x"
     )
+
+
+def test_a_folder_that_another_run_removes_meanwhile_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, calls = obstore.store.LocalStore, []
+
+    def between(path: Path, *, mkdir: bool) -> Any:
+        calls.append(path)
+        return opened(path, mkdir=mkdir and len(calls) > 3)  # the folder is gone again when it is opened
+
+    monkeypatch.setattr(obstore.store, "LocalStore", between)
+    place = Objects(str(tmp_path / "out"), create=True)
+    assert len(calls) == 4
+    place.put("a", b"1")
+    assert place.get("a") == b"1"
 
 
 def test_nothing_that_is_written_or_logged_holds_a_secret(
