@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 	@echo "The report is at $(OUT)/report.html"
 
 test: demo $(VENV)/.tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

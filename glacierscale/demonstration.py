@@ -41,6 +41,13 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _told(options: SyntheticOptions) -> dict[str, Any]:
+    """Options as the stamp tells them; the place only where one is given."""
+    told = asdict(options)
+    place = {"centre": told.pop("centre"), "projection": told.pop("projection")}
+    return told if options.centre is None else told | place | {"centre": list(options.centre)}
+
+
 def _finished(folder: Path, stamp: dict[str, Any]) -> bool:
     """Whether the folder already holds these files; refuses what it must not replace."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
@@ -115,7 +122,7 @@ def write_raw(options: SyntheticOptions, folder: Path) -> None:
     (GeoParquet, RGI columns), ``inventories.csv``, ``observations.csv`` and ``truth.csv`` (kg m-2).
     """
     folder = Path(folder).absolute()
-    stamp = {"generator": GENERATOR, "options": asdict(options)}
+    stamp = {"generator": GENERATOR, "options": _told(options)}
     if _finished(folder, stamp):
         return
     folder.parent.mkdir(parents=True, exist_ok=True)

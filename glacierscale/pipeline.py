@@ -15,7 +15,8 @@ from glacierscale.evaluation import EvaluateOptions, evaluate
 from glacierscale.features.options import FeaturizeOptions, RasterizeOptions
 from glacierscale.features.rasters import rasterize
 from glacierscale.features.tensors import featurize
-from glacierscale.reconstruction import ReconstructOptions, reconstruct
+from glacierscale.reconstruction import ReconstructOptions, reconstruct, targets
+from glacierscale.reconstruction.subregions import subregions
 from glacierscale.region import Region
 from glacierscale.reporting import ReportOptions, report
 from glacierscale.store import Files, Store, StoreError, hold
@@ -56,8 +57,9 @@ def run(file: str | Path, *, to: str | Path, data: str = "") -> Path | str:
     file : str or Path
         A run file (YAML), see ``deploy/runs``.
     to : str or Path
-        Folder or URL (s3://, gs://, abfs://) for cube.zarr, features.zarr, patches_*.zarr, model, tables (parquet),
-        smb.zarr, smb_map_*.zarr, report.html and catalog.yaml, a catalogue of them all. One run at a time may hold it.
+        Folder or URL (s3://, gs://, abfs://) for cube.zarr, features.zarr, patches_*.zarr, model, tables (parquet;
+        massifs.parquet where subregions are known), smb.zarr, smb_map_*.zarr, report.html and catalog.yaml, a catalogue
+        of them all. One run at a time may hold it.
     data : str
         Folder with the catalogue's files; empty takes what the catalogue says by default.
 
@@ -123,7 +125,7 @@ def run_plan(plan: RunPlan, *, to: str | Path, data: str, catalog: Path) -> Path
         *([patching] if any(net in RASTER for net in plan.train.nets) else []),
         ("train", "model/model.json", lambda: train(features, to=model, options=plan.train)),
         ("evaluate", "scores.parquet", lambda: evaluate(model, features, to=out, options=plan.evaluate)),
-        ("reconstruct", "smb.zarr", lambda: reconstruct(model, features, to=smb, options=plan.reconstruct)),
+        ("reconstruct", "smb.zarr", lambda: _reconstruct(model, features, out, plan.reconstruct)),
         ("report", "report.html", lambda: report(smb, scores=out, cube=cube, to=page, options=plan.report)),
     ]
     with hold(files.url, "run"):
@@ -133,8 +135,18 @@ def run_plan(plan: RunPlan, *, to: str | Path, data: str, catalog: Path) -> Path
             took = time.perf_counter() - start
             said = "is already there, nothing to do" if _state(out, made) == before else f"written in {took:.1f} s"
             print(f"{verb:<12}{out}/{made.removesuffix('/model.json')} {said}", file=sys.stderr, flush=True)
+            if verb == "reconstruct":
+                targets.write(catalog, smb, to=out, data=reading.data)
         results.write_catalog(out, plan.region)
     return page if "://" in out else Path(page)
+
+
+def _reconstruct(model: str, features: str, out: str, options: ReconstructOptions) -> None:
+    """Every glacier, then every massif."""
+    smb = reconstruct(model, features, to=f"{out}/smb.zarr", options=options)
+    held_out = Files.at(out).read("predictions.parquet")
+    assert held_out is not None  # evaluate wrote it
+    subregions(smb, features, to=out, held_out=provenance.read_table(held_out))
 
 
 def demo(*, to: str | Path, options: SyntheticOptions = SyntheticOptions()) -> Path | str:

@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 MONTHS = ("oct", "nov", "dec", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep")
 """Months of a northern hydrological year in order."""
 
@@ -13,6 +16,8 @@ WINTER_MONTHS = 7
 """The first seven months of the hydrological year are winter (October to April in the north, Bolibar et al. 2020)."""
 
 _PART = re.compile(r"_d\d+$")
+
+Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, kw_only=False)
@@ -89,6 +94,22 @@ class Region:
 def months(hemisphere: str) -> tuple[str, ...]:
     """Names of the months of a hydrological year in order: from October in the north, from April in the south."""
     return MONTHS if hemisphere == "north" else MONTHS[6:] + MONTHS[:6]
+
+
+def seamless(lon: Floats) -> Floats:
+    """Longitudes of a region, from 0 to 360 where it lies on both sides of the antimeridian, else as they are, degrees.
+
+    Neighbours there have longitudes near each other; without that, some lie at -180 and some at 180. What lies all
+    around the Earth is left as it is.
+    """
+    eastward = lon % 360
+    return eastward if len(lon) and np.ptp(lon) > 180 >= np.ptp(eastward) else lon
+
+
+def beside(lon: Floats, centre: Floats | float) -> Floats:
+    """Longitudes moved by whole turns to within 180 degrees of a centre; those that are stay as they are."""
+    moved: Floats = lon + 360.0 * np.round((centre - lon) / 360)
+    return moved
 
 
 def unit_of(glacier_id: str) -> str:

@@ -165,6 +165,7 @@ def _outlines(r: SimpleNamespace, degrees: Any) -> tuple[dict[str, Any], dict[st
     glaciers = {
         "glacier_id": np.array(list(r.polygons)),
         "unit_id": np.array(list(r.unit.values())),
+        "subregion": np.full(len(r.unit), "centre"),
         "lon": centre_lon,
         "lat": centre_lat,
         "area_m2": np.array([polygon.area for polygon in r.polygons.values()]),
@@ -173,7 +174,9 @@ def _outlines(r: SimpleNamespace, degrees: Any) -> tuple[dict[str, Any], dict[st
         "inventory_area_m2": blank,
         "inventory_mean_elevation": blank,
         "inventory_max_elevation": blank,
+        "inventory_min_elevation": blank,
         "inventory_slope20": slope20,
+        "inventory_aspect": blank,
     }
     return glaciers, {
         "vertex_x": x,

@@ -82,6 +82,17 @@ def test_a_second_call_leaves_the_files_alone(folder: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
+def test_a_range_elsewhere_is_known_again_and_told_from_that_of_the_default(folder: Path, tmp_path: Path) -> None:
+    elsewhere = SyntheticOptions(**{**vars(OPTIONS), "centre": (179.95, -45.0), "projection": "utm"})
+    write_raw(elsewhere, tmp_path / "raw")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "raw").rglob("*")}
+    write_raw(elsewhere, tmp_path / "raw")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "raw").rglob("*")} == before
+    assert "centre" not in json.loads((folder / STAMP).read_text())["options"]
+    with pytest.raises(ValueError, match=r"options\.centre: \[179\.95, -45\.0\] there, nothing asked for"):
+        write_raw(OPTIONS, tmp_path / "raw")
+
+
 def test_other_options_are_refused_with_their_differences(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"other options.*\n  options\.seed: 0 there, 1 asked for$"):
         write_raw(SyntheticOptions(**{**vars(OPTIONS), "seed": 1}), folder)

@@ -72,7 +72,7 @@ def test_glaciers_nearer_than_the_buffer_neither_train_nor_test() -> None:
 
 def test_distance_is_right_across_the_date_line() -> None:
     lon, lat = np.array([179.99, -179.99, 170.0]), np.zeros(3)
-    near = folds._within(lon, lat, np.array([True, False, False]), 5.0)
+    near = folds.places.within(lon, lat, np.array([True, False, False]), 5.0)
     assert near.tolist() == [True, True, False]
 
 
@@ -362,3 +362,56 @@ def test_halves_without_positions_are_refused_and_not_extended() -> None:
     plan = folds.plan(**t, schemes=["halves"])
     with pytest.raises(ValueError, match=r"halves without first half states no .* \(halves hold out points"):
         folds.extend(plan, t["unit"], t["year"], t["year"], t["lon"], t["lat"])
+
+
+def scattered(glaciers: int = 60, seed: int = 3) -> dict[str, np.ndarray]:
+    """Two rows of every glacier, over seven degrees of latitude."""
+    rng = np.random.default_rng(seed)
+    unit = np.repeat([f"G{u:03d}" for u in range(glaciers)], 2)
+    lon, lat = (np.repeat(rng.uniform(*ends, glaciers), 2) for ends in ((5, 20), (60, 67)))
+    return {"unit": unit, "year": np.tile([2009, 2019], glaciers), "lon": lon, "lat": lat}
+
+
+def test_groups_of_glaciers_are_about_equal_and_the_same_for_one_seed() -> None:
+    t = scattered()
+    plan = folds.plan(**t, schemes=["glacier_groups"], glacier_groups=7)
+    held = [plan.folds[n].glaciers for n in plan.of("glacier_groups")]
+    assert sorted(len(group) for group in held) == [8, 8, 8, 9, 9, 9, 9]
+    assert sorted(unit for group in held for unit in group) == sorted(set(t["unit"].tolist()))
+    again = folds.plan(**t, schemes=["glacier_groups"], glacier_groups=7)
+    assert [fold.glaciers for fold in again.folds] == [(), *held]
+    other = folds.plan(**t, schemes=["glacier_groups"], glacier_groups=7, seed=1)
+    assert [fold.glaciers for fold in other.folds] != [(), *held]
+
+
+@pytest.mark.parametrize("degrees", [0.5, 1.0, 2.0])
+def test_bands_of_latitude_hold_out_whole_bands(degrees: float) -> None:
+    t = scattered()
+    plan = folds.plan(**t, schemes=["latitude_bands"], band_degrees=degrees)
+    own = [plan.folds[n] for n in plan.of("latitude_bands")]
+    np.testing.assert_array_equal(np.sort(np.concatenate([fold.test for fold in own])), np.arange(120))
+    for fold in own:
+        assert np.ptp(t["lat"][fold.test]) < degrees
+        assert not np.isin(np.floor(t["lat"][fold.train] / degrees), np.floor(t["lat"][fold.test] / degrees)).any()
+        assert not np.intersect1d(t["unit"][fold.train], t["unit"][fold.test]).size
+    if degrees == 2.0:
+        assert [fold.name for fold in own][:2] == ["latitude 60 to 62", "latitude 62 to 64"]
+
+
+@pytest.mark.parametrize("scheme", ["glacier_groups", "latitude_bands"])
+def test_a_glacier_on_both_sides_of_a_group_or_band_is_a_leak(scheme: str) -> None:
+    t = scattered()
+    plan = folds.plan(**t, schemes=[scheme], glacier_groups=5)
+    fold = plan.folds[plan.of(scheme)[0]]
+    leaking = dataclasses.replace(fold, train=np.append(fold.train, fold.test[0]), test=fold.test[1:])
+    with pytest.raises(folds.LeakError, match=r"the glaciers .* are in training and test"):
+        folds.check_no_leak(leaking, t["unit"], t["year"])
+
+
+def test_thousands_of_folds_are_refused_and_groups_proposed() -> None:
+    t = scattered(glaciers=folds.MANY_FOLDS + 1)
+    with pytest.raises(
+        ValueError, match=r"logo would make 401 folds.*glacier_groups, latitude_bands or spatial_blocks"
+    ):
+        folds.plan(**t, schemes=["logo"])
+    assert len(folds.plan(**t, schemes=["glacier_groups"]).folds) == 11

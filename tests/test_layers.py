@@ -31,6 +31,8 @@ GROUPS = {
         "features.climate",
         "features.terrain",
         "features.coverage",
+        "features.dated",
+        "features.windows",
         "features.zonal",
         "features.sampling",
         "features.patches",
@@ -55,7 +57,8 @@ MAY_IMPORT = {
 """Beside modules of the own folder, which all may import."""
 
 BESIDES = {
-    "models": {"features.climate", "features.sampling", "folds"},  # degree days; metres of patches; the plan kept
+    # degree days; metres of patches; the plan kept, and distances between glaciers
+    "models": {"features.climate", "features.sampling", "folds", "folds.places"},
     "training.options": {"folds"},  # names of the schemes
 }
 """What some modules may import that their group may not."""

@@ -35,6 +35,9 @@ OUTPUTS = {f"{name}.zarr" for name in STORES} | {
     "scores.parquet",
     "scores_by_group.parquet",
     "coefficients.parquet",
+    "effects.parquet",
+    "partial_effects.parquet",
+    "contributions.parquet",
     "report.html",
     "catalog.yaml",
 }
@@ -111,7 +114,8 @@ def test_tables_have_the_promised_columns_and_every_null_stands_beside_every_sch
     assert list(scores.columns) == ["scheme", "model", "metric", "value", "low", "high", "n"]
     for table in (predictions, scores):
         assert {s: set(rows.model) for s, rows in table.groupby("scheme")} == {
-            scheme: {"lasso", "mlp", *NULLS} for scheme in ("logo", "loyo", "lsygo")
+            scheme: {"lasso", "mlp", *(["gapfilled"] if scheme == "logo" else []), *NULLS}
+            for scheme in ("logo", "loyo", "lsygo")
         }
     observed = pd.read_csv(small_raw / "observations.csv")
     annual = observed[(observed.obs_kind == "annual") & (observed.obs_year <= 2012)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glacierscale.region import HydroYears, Region, unit_of
+from glacierscale.region import HydroYears, Region, beside, seamless, unit_of
 
 
 @given(st.integers(1000, 3000), st.integers(0, 200))
@@ -78,3 +79,27 @@ def test_bounds_of_three_numbers_and_years_of_another_kind_are_refused() -> None
         Region("x", years=HydroYears(1980, 1990), bounds=(1.0, 2.0, 3.0))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"expected HydroYears\(first, last\)"):
         Region("x", years=(1980, 1990))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("lon", "expected"),
+    [
+        ([179.9, -179.9, 178.0], [179.9, 180.1, 178.0]),
+        ([10.5, -3.0], [10.5, -3.0]),
+        ([-150.2, -140.0], [-150.2, -140.0]),
+        ([180.0, 179.0], [180.0, 179.0]),
+        ([-170.0, 172.0, -130.0], [190.0, 172.0, 230.0]),  # Alaska with the Aleutians
+        ([-179.0, -60.0, 90.0, 179.0], [-179.0, -60.0, 90.0, 179.0]),  # all around
+        ([], []),
+    ],
+)
+def test_longitudes_of_a_region_run_on_over_the_antimeridian(lon: list[float], expected: list[float]) -> None:
+    np.testing.assert_allclose(seamless(np.array(lon)), expected)
+
+
+@given(st.floats(-180, 180), st.floats(-720, 720))
+def test_a_longitude_moved_beside_a_centre_is_the_same_place_within_half_a_turn(lon: float, centre: float) -> None:
+    moved = float(beside(np.array([lon]), centre)[0])
+    assert abs(moved - centre) <= 180 + 1e-9
+    assert ((moved - lon) / 360) == pytest.approx(round((moved - lon) / 360), abs=1e-9)
+    assert abs(lon - centre) >= 180 or moved == lon

@@ -25,7 +25,13 @@ def stamp(**options: object) -> Stamp:
 def declared(tmp_path: Path, **options: object) -> Store:
     store = Store(str(tmp_path / "smb.zarr"), schema.RECONSTRUCTION)
     static = xr.Dataset({"hydro_year": ("hydro_year", YEARS)})
-    return store.declare(static, stamp(**options), sizes=SIZES, chunks={"glacier": 4}, without=["smb_winter"])
+    return store.declare(
+        static,
+        stamp(**options),
+        sizes=SIZES,
+        chunks={"glacier": 4},
+        without=["smb_winter", "smb_gapfilled", "smb_gapfilled_std"],
+    )
 
 
 def arrays(block: Block, seed: int = 0) -> dict[str, np.ndarray]:
@@ -33,6 +39,7 @@ def arrays(block: Block, seed: int = 0) -> dict[str, np.ndarray]:
     return {
         "glacier_id": np.array([f"G{i}" for i in range(block.start, block.stop)]),
         "unit_id": np.array([f"U{i}" for i in range(block.start, block.stop)]),
+        "subregion": np.full(block.stop - block.start, "north"),
         "lon": rng.uniform(10, 11, n),
         "lat": rng.uniform(46, 47, n),
         "area_m2": rng.uniform(1e5, 1e7, n),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyproj
 import pytest
 import shapely
 import xarray as xr
 
 from glacierscale import synthetic
 from glacierscale.schema import OBSERVATION_KINDS, OBSERVATIONS
-from glacierscale.synthetic import SyntheticOptions, TrueProcess, relief
+from glacierscale.sources.observations.table import season_dates
+from glacierscale.synthetic import SyntheticOptions, TrueProcess, atmosphere, relief
 from glacierscale.synthetic.options import MARGIN_TILES
 
 DEMO = SyntheticOptions()
@@ -355,6 +359,109 @@ def test_inventories_shrink_and_that_of_2000_holds_the_outlines(outlines: gpd.Ge
 def test_options_that_make_no_range_are_refused(changes: dict[str, float], words: str) -> None:
     with pytest.raises(ValueError, match=words.replace(".", r"\.")):
         SyntheticOptions(**changes)
+
+
+def test_the_range_of_before_is_the_range_of_now() -> None:
+    """Numbers of the default place, so that an option that moves the range elsewhere leaves it alone there."""
+    small = SyntheticOptions(glaciers=12, observed=6, first_year=2000, last_year=2012)
+    assert (small.west_m, small.north_m, small.hemisphere) == (4303200.0, 2662000.0, "north")
+    assert synthetic.terrain(small).attrs["crs_wkt"] == pyproj.CRS(3035).to_wkt()
+    assert float(synthetic.truth(small).sum()) == pytest.approx(-165842.053654018, rel=1e-9)
+    assert synthetic.outlines(small).CenLon.sum() == pytest.approx(119.663091299831, rel=1e-12)
+
+
+def test_a_range_at_the_antimeridian_is_that_of_elsewhere_with_outlines_cut() -> None:
+    over, away = (SyntheticOptions(glaciers=20, observed=10, centre=(lon, -45.0)) for lon in (179.9, 170.0))
+    np.testing.assert_array_equal(synthetic.terrain(over), synthetic.terrain(away))
+    np.testing.assert_array_equal(synthetic.truth(over), synthetic.truth(away))
+    first, second = synthetic.outlines(over), synthetic.outlines(away)
+    assert (first.geom_type == "MultiPolygon").sum() == 1
+    assert first.geometry.is_valid.all()
+    assert np.abs(first.bounds.to_numpy()).max() == 180.0
+    turned = shapely.transform(first.geometry.to_numpy(), lambda xy: np.column_stack([xy[:, 0] % 360 - 9.9, xy[:, 1]]))
+    whole = second.geometry.to_numpy()
+    np.testing.assert_allclose(
+        shapely.area(shapely.symmetric_difference(turned, whole)) / shapely.area(whole), 0, atol=1e-7
+    )
+    assert (shapely.is_ccw(shapely.get_exterior_ring(shapely.get_parts(first.geometry.to_numpy())))).all()
+    one, other = synthetic.climate(over), synthetic.climate(away)
+    np.testing.assert_allclose(one.longitude, other.longitude + 9.9)
+    assert one.longitude.values[-1] > 180
+    np.testing.assert_allclose(one.t2m, other.t2m, atol=1e-3)
+
+
+def test_west_of_the_antimeridian_climate_counts_longitudes_as_east_of_it() -> None:
+    lon = synthetic.climate(SyntheticOptions(glaciers=20, observed=10, centre=(-179.9, -45.0))).longitude.values
+    assert lon[0] > 179
+    assert lon[-1] > 180
+    np.testing.assert_allclose(np.diff(lon), 0.1)
+
+
+def test_southern_seasons_are_northern_ones_half_a_year_earlier() -> None:
+    south, north = (SyntheticOptions(glaciers=8, observed=4, centre=(20.0, lat)) for lat in (-45.0, 45.0))
+    assert (south.hemisphere, north.hemisphere) == ("south", "north")
+    first, second = atmosphere.months(south), atmosphere.months(north)
+    np.testing.assert_array_equal(first.astype("datetime64[M]") + 6, second.astype("datetime64[M]"))
+    at = np.array([0.0, 9e3]), np.array([0.0, -4e3])
+    there = atmosphere.temperature_at(south, *at)
+    np.testing.assert_allclose(there, atmosphere.temperature_at(north, *at), atol=1e-3)
+    warm = xr.DataArray(there.mean(axis=0), coords={"time": first}, dims="time").groupby("time.month").mean()
+    assert int(warm.idxmax()) in (1, 2)
+    # The side of the pole melts least on both.
+    ratio = synthetic.degree_day_factors(south).ddf_ice / synthetic.degree_day_factors(north).ddf_ice
+    facing = np.cos(np.radians(synthetic.outlines(south)["Aspect"]))
+    np.testing.assert_allclose(ratio, (1 + 0.12 * facing) / (1 - 0.12 * facing), rtol=1e-9)
+
+
+def test_southern_observations_have_the_dates_of_their_seasons() -> None:
+    options = SyntheticOptions(glaciers=8, observed=8, first_year=2000, last_year=2011, centre=(20.0, -45.0))
+    table = synthetic.observations(options)
+    dates = season_dates(table.obs_year, table.obs_kind, pd.Series("south", index=table.index))
+    geodetic = (table.obs_kind == "geodetic").to_numpy()
+    for name, expected in zip(("obs_start", "obs_end"), dates, strict=True):
+        assert (table[name][~geodetic] == expected[~geodetic]).all()
+    assert {str(date)[:10] for date in table.obs_start[geodetic]} == {"2001-04-01"}
+    assert {str(date)[:10] for date in table.obs_end[geodetic]} == {"2011-03-31"}
+    assert synthetic.outlines(options).BgnDate.unique().tolist() == ["20000301"]
+
+
+@pytest.mark.parametrize(
+    ("centre", "projection", "name"),
+    [
+        ((179.95, -45.0), "utm", "WGS 84 / UTM zone 60S"),
+        ((-179.95, 45.0), "utm", "WGS 84 / UTM zone 1N"),
+        ((180.0, -45.0), "utm", "WGS 84 / UTM zone 1S"),
+        ((180.0, -45.0), "EPSG:3994", "WGS 84 / Mercator 41"),
+        ((0.0, -75.0), "EPSG:3031", "WGS 84 / Antarctic Polar Stereographic"),
+    ],
+)
+def test_a_range_may_have_the_projection_of_its_place(centre: tuple[float, float], projection: str, name: str) -> None:
+    options = SyntheticOptions(glaciers=20, observed=10, centre=centre, projection=projection)
+    assert pyproj.CRS(synthetic.terrain(options, slice(0, 2)).attrs["crs_wkt"]).name == name
+    outlines = synthetic.outlines(options)
+    assert outlines.geometry.is_valid.all()
+    assert outlines.bounds.maxy.max() < centre[1] + 0.3
+    away = (outlines.CenLon - centre[0] + 180) % 360 - 180
+    assert away.abs().max() < 0.8
+    assert outlines.to_crs(6933).area.sum() == pytest.approx(outlines.Area.sum() * 1e6, rel=0.2)  # scale is within 10 %
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"projection": "utm"}, "projection is 'utm' but no centre is given"),
+        ({"centre": (200.0, 10.0)}, r"centre is \(200.0, 10.0\); expected a longitude from -180 to 180"),
+        ({"centre": (10.0, 0.2)}, "over the equator, where hydrological years change, or to the pole"),
+        ({"centre": (10.0, -84.9)}, "to the pole. Move the centre, or make fewer glaciers"),
+        ({"centre": (179.9, -45.0), "projection": "EPSG:3035"}, "does not fit a range at 179.9, -45: it stretches"),
+        ({"centre": (180.0, -5.0), "projection": "EPSG:3857"}, "does not fit a range at 180, -5: it breaks there"),
+        ({"centre": (10.0, 45.0), "projection": "EPSG:4326"}, "projection EPSG:4326 is not one in metres"),
+        ({"centre": (10.0, 45.0), "projection": "mars"}, "projection is 'mars', which PROJ does not know"),
+    ],
+)
+def test_a_place_that_holds_no_range_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        synthetic.terrain(SyntheticOptions(**changes), slice(0, 1))
 
 
 def test_a_process_or_a_block_that_cannot_be_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,11 @@ class IngestOptions:
     """Member of a climate ensemble; None takes the mean over members."""
     outlines: str = ""
     """Outline data set of the catalogue; may be empty where there is one."""
+    subregions: tuple[str, ...] = ()
+    """Massifs or other subregions whose glaciers are taken, as the outlines name them; empty takes all."""
+    climate_end: Literal["refuse", "climatology"] = "refuse"
+    """What becomes of the region's months after the end of the climate: refuse them, or take the mean of that calendar
+    month over the last 30 years of the climate."""
     glaciers_per_block: int = 512
     """Glaciers in one block of the store."""
 

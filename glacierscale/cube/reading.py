@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 import xarray as xr
 
 from glacierscale.cube.options import IngestOptions
-from glacierscale.region import HydroYears, Region
-from glacierscale.sources import climate, observations, outlines, sites, terrain
+from glacierscale.cube.topography import dated, surface
+from glacierscale.cube.weather import grid_bounds, in_memory_if_small, in_years, observed_years, weather
+from glacierscale.region import HydroYears, Region, seamless
+from glacierscale.sources import decades, observations, outlines, sites, terrain
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -23,9 +26,6 @@ if TYPE_CHECKING:
 MARGIN_CELLS = 4
 """Terrain kept around the outermost glaciers, for slopes at their margins."""
 
-SMALL_BYTES = 2**28
-"""Climate up to this size is read whole."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
@@ -33,7 +33,9 @@ class Sources:
 
     outlines: gpd.GeoDataFrame
     """glacier_id, unit_id, lon, lat, area_m2, geometry"""
-    elevation: xr.DataArray
+    crs_wkt: str
+    """CRS of the terrain, or of metres around the outlines where there is none"""
+    elevation: xr.DataArray | None
     """(y, x) m, with attribute crs_wkt"""
     thickness: xr.DataArray | None
     """(y, x) m on the same grid"""
@@ -41,12 +43,14 @@ class Sources:
     """(y, x) m per year on the same grid"""
     climate: xr.Dataset
     """temp, precip, clim_height"""
+    last_year_with_climate: int
+    """last hydrological year whose months are no climatology"""
     observations: pd.DataFrame
     """columns of `schema.OBSERVATIONS`"""
     left_out: str = ""
     """how many observations of the region's glaciers were left out, and why"""
     inventories: pd.DataFrame | None
-    """glacier_id, year, area_m2, mean_elevation, max_elevation, slope20"""
+    """glacier_id, year and topography, one row a glacier and year"""
 
 
 def choose(catalog: Catalog, options: IngestOptions) -> dict[str, list[Entry]]:
@@ -66,9 +70,9 @@ def choose(catalog: Catalog, options: IngestOptions) -> dict[str, list[Entry]]:
             chosen[role] += catalog.select("climate_invariant", name)
     for role in ("terrain", "observations", "thickness", "velocity", "links", "inventory", "profiles"):
         chosen[role] = catalog.select(role)
-    if len(chosen["terrain"]) != 1:
+    if len(chosen["terrain"]) > 1:
         raise ValueError(
-            f"the catalogue {catalog.name} has {len(chosen['terrain'])} entries of role terrain, expected one."
+            f"the catalogue {catalog.name} has {len(chosen['terrain'])} entries of role terrain, expected one or none."
         )
     return chosen
 
@@ -84,47 +88,42 @@ def named(entry: Entry, function: Any, *args: Any, **kwargs: Any) -> Any:
 
 def read(chosen: dict[str, list[Entry]], region: Region, options: IngestOptions) -> Sources:
     """Open and check every entry."""
-    import pandas as pd
-
     shapes_entry = chosen["outlines"][0]
     shapes = within(named(shapes_entry, outlined, shapes_entry), region)
-
-    terrain_entry = chosen["terrain"][0]
-    elevation = named(terrain_entry, surface, terrain_entry)
-    wkt = elevation.attrs["crs_wkt"]
-    bounds = grid_bounds(elevation.x.values, elevation.y.values)
-    named(shapes_entry, outlines.check_on_grid, shapes, bounds, "the terrain", crs=wkt)
-    elevation = crop(elevation, shapes.to_crs(wkt).total_bounds)
+    shapes = of_subregions(shapes, options.subregions, shapes_entry.name)
+    elevation = ground(chosen, shapes)
+    inventories = dated(chosen["inventory"], shapes, shapes_entry, elevation, named)
+    if elevation is None and inventories is None:
+        raise ValueError("the catalogue has neither an entry of role terrain nor an inventory; add one of them.")
 
     climate_entry = chosen["climate"][0]
-    fields = named(climate_entry, weather, chosen["climate"], options.member)
-    fields = in_years(fields, region.years, climate_entry.name)
+    fields = named(climate_entry, weather, chosen["climate"], options.member, shapes, inventories)
+    fields, known = in_years(fields, region.years, climate_entry.name, options.climate_end)
     if fields.sizes["clim_lat"] > 1 and fields.sizes["clim_lon"] > 1:
         bounds = grid_bounds(fields.clim_lon.values, fields.clim_lat.values)
         named(shapes_entry, outlines.check_on_grid, shapes, bounds, f"the climate of entry {climate_entry.name!r}")
 
     def raster(role: str) -> xr.DataArray | None:
         """An optional raster on the terrain's grid."""
-        if not chosen[role]:
+        if not chosen[role] or elevation is None:
             return None
         entry, crs = chosen[role][0], chosen[role][0].metadata.get("crs")
-        onto: xr.DataArray = named(entry, terrain.onto_grid, [part for _, part in entry.parts()], elevation, crs=crs)
+        parts = [in_memory_if_small(part) for _, part in entry.parts()]
+        onto: xr.DataArray = named(entry, terrain.onto_grid, parts, elevation, crs=crs)
         return onto
 
-    inventories = [
-        named(entry, observations.inventories, entry.open(), entry.metadata["convention"])
-        for entry in chosen["inventory"]
-    ]
-    table, left_out = observed(chosen, shapes, region.years, elevation)
+    table, left_out = observed(chosen, shapes, region.years, known, elevation)
     return Sources(
         outlines=shapes,
+        crs_wkt=shapes.estimate_utm_crs().to_wkt() if elevation is None else elevation.attrs["crs_wkt"],
         elevation=elevation,
         thickness=raster("thickness"),
         velocity=raster("velocity"),
         climate=fields,
+        last_year_with_climate=known,
         observations=table,
         left_out=left_out,
-        inventories=pd.concat(inventories, ignore_index=True) if inventories else None,
+        inventories=inventories,
     )
 
 
@@ -132,33 +131,38 @@ def outlined(entry: Entry) -> gpd.GeoDataFrame:
     """Normalized outlines; squares around the sites of a table of stakes."""
     if entry.convention == "stake_sites":
         return outlines.normalize(sites.outlines(entry.open()), "glacierscale")
+    if entry.convention == "rgi6_attributes":
+        return outlines.normalize(decades.discs(entry.open()), "rgi6")
     return outlines.normalize(entry.open(), entry.convention)
 
 
-def surface(entry: Entry) -> xr.DataArray:
-    """Normalized terrain; planes through the sites of a table of stakes."""
-    return terrain.normalize_dem(sites.surface(entry.open()) if entry.convention == "stake_sites" else entry.open())
+def ground(chosen: dict[str, list[Entry]], shapes: gpd.GeoDataFrame) -> xr.DataArray | None:
+    """Terrain around the outlines; None where the catalogue has none.
+
+    It has to reach around all of them, unless it is joined of several rasters and inventories tell the topography of
+    glaciers that have none.
+    """
+    if not chosen["terrain"]:
+        return None
+    entry, shapes_entry = chosen["terrain"][0], chosen["outlines"][0]
+    elevation: xr.DataArray = named(entry, surface, entry, shapes)
+    wkt = elevation.attrs["crs_wkt"]
+    if elevation.attrs["rasters"] == 1 or not chosen["inventory"]:
+        bounds = grid_bounds(elevation.x.values, elevation.y.values)
+        named(shapes_entry, outlines.check_on_grid, shapes, bounds, "the terrain", crs=wkt)
+    return crop(elevation, shapes.to_crs(wkt).total_bounds)
 
 
-def weather(entries: list[Entry], member: int | None) -> xr.Dataset:
-    """Normalized climate; cells whose height is unknown get `height_m` of the catalogue, if it states one."""
-    if entries[0].convention == "era5_land_columns":
-        fields = sites.climate(entries[0].open())
-    else:
-        opened = [in_memory_if_small(entry.open()) for entry in entries]
-        fields = climate.normalize(opened, entries[0].convention, member=member)
-    stated = next((entry.metadata["height_m"] for entry in entries if "height_m" in entry.metadata), None)
-    if stated is None:
-        return fields
-    if not isinstance(stated, int | float) or not -500 <= stated <= 9000:
-        raise ValueError(f"height_m is {stated!r}; expected the height of the climate cells in m, -500 to 9000.")
-    known = fields.clim_height
-    return fields.assign(clim_height=known.fillna(np.float32(stated)).assign_attrs(known.attrs))
-
-
-def in_memory_if_small(fields: xr.Dataset) -> xr.Dataset:
-    """Read a small dataset now; one chunk a month, as some publishers write, would cost seconds at every pass."""
-    return fields.load() if fields.nbytes <= SMALL_BYTES else fields
+def of_subregions(shapes: gpd.GeoDataFrame, wanted: tuple[str, ...], name: str) -> gpd.GeoDataFrame:
+    """Outlines of some massifs or other subregions; all where none is named."""
+    there = shapes["subregion"].value_counts().drop("", errors="ignore")
+    without = [one for one in wanted if one not in there.index]
+    if without:
+        raise ValueError(
+            f"entry {name!r}: {', '.join(without)} has no glacier in the region; expected some of "
+            f"{', '.join(map(str, there.index)) or 'none, as the outlines name no subregion'}. Correct `subregions`."
+        )
+    return shapes[shapes["subregion"].isin(wanted)].reset_index(drop=True) if wanted else shapes
 
 
 def within(shapes: gpd.GeoDataFrame, region: Region) -> gpd.GeoDataFrame:
@@ -179,14 +183,11 @@ def within(shapes: gpd.GeoDataFrame, region: Region) -> gpd.GeoDataFrame:
             f"all glaciers lie in the {where}, but the hydrological years are those of the {region.years.hemisphere}; "
             f"set the hemisphere of the region's years to {where!r}."
         )
-    order = np.lexsort([shapes.glacier_id, shapes.hilbert_distance()])
+    lon = seamless(shapes.lon.to_numpy())
+    over = lon.max() > 180  # the box of an outline that is cut at the antimeridian reaches around the Earth
+    placed = shapes.set_geometry(shapely.points(lon, shapes.lat)) if over else shapes
+    order = np.lexsort([shapes.glacier_id, placed.hilbert_distance()])
     return shapes.iloc[order].reset_index(drop=True)
-
-
-def grid_bounds(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]) -> tuple[float, float, float, float]:
-    """West, south, east, north of the outer cell edges of regular cell centres."""
-    dx, dy = np.abs(np.diff(x)).mean() / 2, np.abs(np.diff(y)).mean() / 2
-    return float(x.min() - dx), float(y.min() - dy), float(x.max() + dx), float(y.max() + dy)
 
 
 def crop(elevation: xr.DataArray, bounds: npt.NDArray[np.floating]) -> xr.DataArray:
@@ -200,26 +201,12 @@ def crop(elevation: xr.DataArray, bounds: npt.NDArray[np.floating]) -> xr.DataAr
     return elevation.isel(parts)
 
 
-def in_years(fields: xr.Dataset, years: HydroYears, name: str) -> xr.Dataset:
-    """The months of the region's hydrological years.
-
-    Raises
-    ------
-    ValueError
-        If the climate does not cover them.
-    """
-    first, last = np.datetime64(years.first_month), np.datetime64(years.last_month)
-    months = fields.time.values.astype("datetime64[M]")
-    if months[0] > first or months[-1] < last:
-        raise ValueError(
-            f"entry {name!r}: its climate covers {months[0]} to {months[-1]}, but the hydrological years "
-            f"{years.first} to {years.last} need {first} to {last}. Choose other years or another climate."
-        )
-    return fields.isel(time=(months >= first) & (months <= last))
-
-
 def observed(
-    chosen: dict[str, list[Entry]], shapes: gpd.GeoDataFrame, years: HydroYears, elevation: xr.DataArray
+    chosen: dict[str, list[Entry]],
+    shapes: gpd.GeoDataFrame,
+    years: HydroYears,
+    last_year_with_climate: int,
+    elevation: xr.DataArray | None,
 ) -> tuple[pd.DataFrame, str]:
     """Observations of the region's glaciers in its years, of every entry that has some; and what was left out."""
     import pandas as pd
@@ -235,7 +222,7 @@ def observed(
     readers: dict[str, Callable[[Entry], pd.DataFrame]] = {
         "wgms": lambda e: linked(observations.wgms, [table for _, table in e.parts()], e),
         "wgms_profile": lambda e: linked(observations.wgms_profiles, dict(e.parts()), e),
-        "alpgm_matrix": lambda e: linked(lambda t, k, _: observations.alpgm_matrix(t, k), e.open(), e),
+        "alpgm_matrix": lambda e: linked(lambda t, k, _: observations.alpgm_matrix(t, k, shapes), e.open(), e),
         "norway_glacier_wide": lambda e: observations.norway_glacier_wide(e.open()),
         "norway_stakes": lambda e: observations.norway_stakes(e.open()),
         "norway_geodetic": lambda e: observations.geodetic_norway(e.open()),
@@ -252,7 +239,8 @@ def observed(
             )
         tables.append(named(entry, readers[entry.convention], entry))
     table = observations.check_observations(pd.concat(tables, ignore_index=True)) if tables else observations.empty()
-    kept, reasons = observations.inside(table, years, shapes)
+    usable, why = observed_years(years, last_year_with_climate)
+    kept, reasons = observations.inside(table, usable, shapes, **why)
     return kept, "; ".join(reasons)
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _DATED = {"area_m2": "inventory_area_m2", "mean_elevation": "inventory_mean_elevation"}
-_DATED |= {"max_elevation": "inventory_max_elevation", "slope20": "inventory_slope20"}
+_DATED |= {"max_elevation": "inventory_max_elevation", "min_elevation": "inventory_min_elevation"}
+_DATED |= {"slope20": "inventory_slope20", "aspect": "inventory_aspect"}
 
 _COPIES = 3
 """Times that a block is in memory, as read and as encoded for the store; 2.7 times measured with rows of terrain."""
@@ -61,13 +62,14 @@ def _unchanged(_: Block, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.N
 
 def write(store: Store, sources: Sources, region: Region, stamp: provenance.Stamp, options: IngestOptions) -> None:
     """Declare the cube and write every block that is missing."""
-    vertices = outlines.to_vertices(sources.outlines, sources.elevation.attrs["crs_wkt"])
+    vertices = outlines.to_vertices(sources.outlines, sources.crs_wkt)
     fields = sources.climate
     along = {name: values for name, values in vertices.items() if name in ("vertex_start", "vertex_count")}
     shapes = sources.outlines
     along |= {
         "glacier_id": shapes.glacier_id.to_numpy(str),
         "unit_id": shapes.unit_id.to_numpy(str),
+        "subregion": shapes.subregion.to_numpy(str),
         "lon": shapes.lon.to_numpy(),
         "lat": shapes.lat.to_numpy(),
         "area_m2": shapes.area_m2.to_numpy(),
@@ -80,8 +82,8 @@ def write(store: Store, sources: Sources, region: Region, stamp: provenance.Stam
             "time": ("time", fields.time.values),
             "clim_lat": ("clim_lat", fields.clim_lat.values),
             "clim_lon": ("clim_lon", fields.clim_lon.values),
-            "x": ("x", sources.elevation.x.values),
-            "y": ("y", sources.elevation.y.values),
+            "x": ("x", np.zeros(0) if sources.elevation is None else sources.elevation.x.values),
+            "y": ("y", np.zeros(0) if sources.elevation is None else sources.elevation.y.values),
             "inventory_year": ("inventory", years),
         },
         attrs={
@@ -89,7 +91,8 @@ def write(store: Store, sources: Sources, region: Region, stamp: provenance.Stam
             "first_hydro_year": region.years.first,
             "last_hydro_year": region.years.last,
             "hemisphere": region.years.hemisphere,
-            "terrain_crs_wkt": sources.elevation.attrs["crs_wkt"],
+            "last_year_with_climate": sources.last_year_with_climate,
+            "terrain_crs_wkt": sources.crs_wkt,
             "observations_left_out": sources.left_out,
         },
     )
@@ -102,7 +105,7 @@ def write(store: Store, sources: Sources, region: Region, stamp: provenance.Stam
             stamp,
             sizes={"glacier": len(shapes)},
             chunks={"glacier": options.glaciers_per_block},
-            without=[name for name in ("thickness", "velocity") if name not in rasters],
+            without=[name for name in ("elevation", "thickness", "velocity") if name not in rasters],
         )
         job = compute.Job(blocks.load, _unchanged, store.write)
         needs = blocks.block_bytes(store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,13 @@ from glacierscale.evaluation.options import EvaluateOptions
 from glacierscale.evaluation.rows import checked_rows, coefficients, held_out_predictions
 from glacierscale.evaluation.scoring import score
 from glacierscale.models.bundle import SMBModel
+from glacierscale.schema import text
 from glacierscale.store import Files, Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from glacierscale.models.rows import Rows
     from glacierscale.models.scene import Scene
 
     Scores = pd.DataFrame
@@ -33,6 +36,8 @@ _OF_RASTERS = (
     "importance",
     "climate_range",
 )
+_OF_CAUSES = ("effects", "partial_effects", "contributions")
+_log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -54,7 +59,9 @@ def evaluate(
     to : str or Path
         Folder or URL for ``predictions.parquet`` (scheme, model, fold, glacier_id, hydro_year, observed, predicted,
         std; kg m-2), ``scores.parquet`` (scheme, model, metric, value, low, high, n), ``scores_by_group.parquet`` (the
-        same per fold and per glacier) and, for a Lasso, ``coefficients.parquet``. For raster networks also
+        same per fold and per glacier) and, for a Lasso, ``coefficients.parquet``. For nets of rows also
+        ``effects.parquet``, ``partial_effects.parquet`` and ``contributions.parquet`` (see `causes.effects`,
+        `responses.partial_effects` and `contributions.contributions`), for raster networks
         ``predictions_by_kind.parquet``, ``scores_by_kind.parquet``, ``constraints.parquet``, ``sensitivities.parquet``,
         ``importance.parquet`` and ``climate_range.parquet``.
     patches : str or Path
@@ -92,7 +99,7 @@ def evaluate(
     )
     files = Files.at(to)
     names = ["predictions", "scores_by_group", *(["coefficients"] if "lasso" in model.nets else [])]
-    names += [*(_OF_RASTERS if model.rasters else ()), "scores"]
+    names += [*(_OF_CAUSES if model.nets else ()), *(_OF_RASTERS if model.rasters else ()), "scores"]
     read = {name: files.read(f"{name}.parquet") for name in names}
     there = {name: data for name, data in read.items() if data is not None}
     for name, data in reversed(there.items()):
@@ -102,15 +109,48 @@ def evaluate(
     dataset = store.open()
     scene = _scene(model, dataset, [found.open() for found in rasters]) if model.rasters else None
     rows = checked_rows(model, dataset, scene)
-    predictions = held_out_predictions(model, rows, scene)
+    predictions = _with_gaps_filled(
+        held_out_predictions(model, rows, scene, with_boosting=options.boosting), model, rows, dataset, scene
+    )
     scores, groups = score(predictions, options)
     tables = {"predictions": predictions, "scores_by_group": groups, "coefficients": coefficients(model)}
+    if model.nets:
+        tables |= _of_causes(model, rows, store, options)
     if scene is not None:
         tables |= _of_rasters(model, dataset, scene, options)
     for name, table in {**tables, "scores": scores}.items():  # the scores last: they say that all is there
         if table is not None:
             provenance.write_table(table, files, f"{name}.parquet", stamp)
     return scores
+
+
+def _with_gaps_filled(
+    predictions: pd.DataFrame, model: SMBModel, rows: Rows, features: xr.Dataset, scene: Scene | None
+) -> pd.DataFrame:
+    """Held-out predictions, and those that also see what the other glaciers measured in the year."""
+    import pandas as pd
+
+    from glacierscale.evaluation import gapfilled
+
+    found = gapfilled.predictions(model, rows, features, scene)
+    return predictions if found is None else pd.concat([predictions, found], ignore_index=True)
+
+
+def _of_causes(model: SMBModel, rows: Rows, features: Store, options: EvaluateOptions) -> dict[str, pd.DataFrame]:
+    """What drives the balance in the nets of rows, the linear one before all."""
+    from glacierscale.evaluation import causes, contributions, responses
+
+    if "lasso" not in model.nets:
+        _log.warning("no linear effects: the model has no lasso, only %s; add it to nets.", ", ".join(model.nets))
+    dataset = features.open()
+    names, spelt = (text(dataset[variable].values).tolist() for variable in ("predictor", "predictor_units"))
+    units = dict(zip(names, spelt, strict=True))
+    blocks = [block.slice for block in features.blocks()]
+    return {
+        "effects": causes.effects(model, rows, options.seed),
+        "partial_effects": responses.partial_effects(model, rows, units),
+        "contributions": contributions.contributions(model, dataset, blocks),
+    }
 
 
 def _scene(model: SMBModel, features: xr.Dataset, patches: list[xr.Dataset]) -> Scene:
@@ -125,7 +165,7 @@ def _glacier_years(
     model: SMBModel, features: xr.Dataset, scene: Scene
 ) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.integer]]:
     """Observed glaciers and years that the models learned from."""
-    if model.row_kind == "annual":
+    if model.row_kind != "observation":
         return model.unit_id, model.hydro_year
     seen = scene.functionals
     return seen.unit_id[seen.time_observation], features.hydro_year.values[seen.time_year]

@@ -15,6 +15,8 @@ class EvaluateOptions:
     """Years that are resampled together; where glaciers are held out and there are eight or more, glaciers are."""
     seed: int = 0
     """Seed of the bootstrap."""
+    boosting: bool = False
+    """Fit gradient boosting in each fold too, as a reference beside the nets and the nulls."""
 
     def __post_init__(self) -> None:
         if self.draws < 100 or self.block_years < 1:

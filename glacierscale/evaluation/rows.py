@@ -9,7 +9,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from glacierscale import folds
-from glacierscale.models import nulls, scaling
+from glacierscale.models import boosting, nulls, scaling
 from glacierscale.models.bundle import HeldOut, SMBModel, fold_weights
 from glacierscale.models.rows import TOPOGRAPHY, Rows, observed_rows
 
@@ -25,8 +25,8 @@ Ints = npt.NDArray[np.integer]
 def checked_rows(model: SMBModel, features: xr.Dataset, scene: Scene | None = None) -> Rows:
     """The rows that a model was trained on, once it is sure that they are, and that no fold saw what it holds out."""
     model.refuse_other_recipe(features)
-    if model.row_kind == "annual":
-        rows = observed_rows(features, model.predictors)
+    if model.row_kind != "observation":
+        rows = observed_rows(features, model.predictors, model.row_kind)
     else:
         assert scene is not None
         from glacierscale.models.scene import rows_of_observations
@@ -38,7 +38,7 @@ def checked_rows(model: SMBModel, features: xr.Dataset, scene: Scene | None = No
             "evaluate with the features it was trained on."
         )
     for fold in model.plan.folds:
-        if model.row_kind == "annual":
+        if model.row_kind != "observation":
             folds.check_no_leak(fold, rows.unit_id, rows.hydro_year)
     refuse_leaking_scaler(model, rows)
     if scene is not None:
@@ -74,8 +74,10 @@ def _numbers(scaler: scaling.Scaler) -> tuple[Floats, ...]:
     return scaler.mean, scaler.std, scaler.low, scaler.high
 
 
-def held_out_predictions(model: SMBModel, rows: Rows, scene: Scene | None = None) -> pd.DataFrame:
-    """Every held-out row of every scheme, by every net and every null."""
+def held_out_predictions(
+    model: SMBModel, rows: Rows, scene: Scene | None = None, *, with_boosting: bool = False
+) -> pd.DataFrame:
+    """Every held-out row of every scheme, by every net and every null, and by gradient boosting if wanted."""
     import pandas as pd
 
     parts = []
@@ -93,10 +95,12 @@ def held_out_predictions(model: SMBModel, rows: Rows, scene: Scene | None = None
         predicted = {net: (held.mean, held.std) for net, held in told.items()}
         blank = np.full(len(row), np.nan)
         predicted |= {null: (values, blank) for null, values in nulls.predict(rows, model.plan, scheme).items()}
+        if with_boosting:
+            predicted[boosting.NAME] = boosting.predict(rows, model.plan, scheme), blank
         fold = np.concatenate([np.full(len(model.plan.folds[n].test), n) for n in number])
         for net in model.rasters:
             # On annual rows the temperature-index model is the one fitted in closed form.
-            if scene is not None and (net not in predicted or model.row_kind != "annual"):
+            if scene is not None and (net not in predicted or model.row_kind == "observation"):
                 held = model.rows_of(scene, model.raster_held_out(scene, net, scheme))
                 predicted[net] = _in_order(held, fold, row)
         for who, (mean, std) in predicted.items():

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from glacierscale import folds, metrics
 from glacierscale.evaluation.options import EvaluateOptions
-from glacierscale.models import nulls
+from glacierscale.models import boosting, nulls
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,15 +32,16 @@ def score(predictions: pd.DataFrame, options: EvaluateOptions) -> tuple[pd.DataF
         block = _blocks(str(scheme), first, options.block_years)
         drawn = metrics.from_sums(metrics.resampled(sums, block, options.draws, np.random.default_rng(options.seed)))
         whole = metrics.from_sums(sums.sum(axis=1))
-        learned = [m for m in models if m not in nulls.NULLS]
+        references = [m for m in models if m in (*nulls.NULLS, boosting.NAME)]
+        learned = [m for m in models if m not in references]
         for at, model in enumerate(models):
             names = metrics.PLAIN + (metrics.PROBABILISTIC if model in learned else ())
             triples = [(name, whole[name][at], drawn[name][at]) for name in names]
-            for null in nulls.NULLS if model in learned else ():
-                other = models.index(null)
+            for reference in references if model in learned else ():
+                other = models.index(reference)
                 triples.append(
                     (
-                        f"rmse_difference_to_{null}",
+                        f"rmse_difference_to_{reference}",
                         whole["rmse"][at] - whole["rmse"][other],
                         drawn["rmse"][at] - drawn["rmse"][other],
                     )

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from glacierscale import compute, provenance, schema
-from glacierscale.features import climate, terrain, zonal
+from glacierscale.features import climate, zonal
+from glacierscale.features.dated import dated_topography
 from glacierscale.features.options import FeaturizeOptions
-from glacierscale.region import months
+from glacierscale.region import beside, months
 from glacierscale.store import Block, Store
 
 _BYTES_OF_MONTH, _BYTES_OF_PREDICTOR, _BYTES_OF_CELL, _BYTES_OF_CLIMATE = 60, 20, 20, 30
@@ -25,7 +26,8 @@ a glacier at most, and over windows of terrain and climate: 13 and 24 bytes.
 
 Floats = npt.NDArray[np.floating]
 NO_TERRAIN = (
-    "no terrain: every cell below lacks an elevation; catalogue one that covers it, or narrow the region's bounds"
+    "no terrain: every cell below lacks an elevation, and no inventory tells its elevations and slope; catalogue one "
+    "that covers it, or narrow the region's bounds"
 )
 NO_CLIMATE = (
     "no climate: every cell there lacks temperature, precipitation or height; catalogue a climate that covers it, pool "
@@ -90,18 +92,21 @@ def featurize(cube: str | Path | Store, *, to: str | Path, options: FeaturizeOpt
         predictor=("predictor", np.array(list(units))),
         predictor_units=("predictor", np.array(list(units.values()))),
     )
-    kept = ("region", "first_hydro_year", "last_hydro_year", "hemisphere")
+    kept = ("region", "first_hydro_year", "last_hydro_year", "last_year_with_climate", "hemisphere")
     recipe = provenance.options_dict(options) | {
         "reference_years": [int(years[reference][0]), int(years[reference][-1])],
         "hemisphere": dataset.attrs["hemisphere"],
     }
-    static.attrs = {name: dataset.attrs[name] for name in kept} | {
+    frame = zonal.Frame.of(dataset)
+    if frame.over_antimeridian:
+        recipe["longitudes"] = "from 0 to 360"
+    static.attrs = {name: dataset.attrs[name] for name in kept if name in dataset.attrs} | {
         "degree_day_sigma_k": options.degree_day_sigma_k,
         "recipe": recipe,
     }
     per_block = source.blocks()[0].stop if source.blocks() else 1
     sizes = {"glacier": dataset.sizes["glacier"], "band": options.bands}
-    blocks = _Blocks(dataset, zonal.Frame.of(dataset), options)
+    blocks = _Blocks(dataset, frame, options)
     with store.hold() as held:
         store.declare(static, stamp, sizes=sizes, chunks={"glacier": per_block})
         job = compute.Job(blocks.load, blocks.compute, store.write)
@@ -145,14 +150,15 @@ def block_bytes(cube: xr.Dataset, glaciers: int) -> int:
 
 
 def _climate_bytes(cube: xr.Dataset, glaciers: int) -> int:
-    """Memory of the climate around the block of glaciers that spans most of its grid."""
+    """Memory of the climate around the block of glaciers that spans most of its grid, halved where that is large."""
     cells = np.ones(1)
     starts = np.arange(0, cube.sizes["glacier"], glaciers)
-    for dim, along in (("clim_lat", cube.lat.values), ("clim_lon", cube.lon.values)):
+    lon = beside(cube.lon.values, np.repeat(cube.lon.values[starts], glaciers)[: cube.sizes["glacier"]])
+    for dim, along in (("clim_lat", cube.lat.values), ("clim_lon", lon)):
         step = abs(np.diff(cube[dim].values)).min(initial=360.0)
         span = np.maximum.reduceat(along, starts) - np.minimum.reduceat(along, starts)
         cells = cells * np.minimum(cube.sizes[dim], np.ceil(span / step) + 3)
-    return int(cells.max()) * cube.sizes["time"] * _BYTES_OF_CLIMATE
+    return min(int(cells.max()) * cube.sizes["time"], zonal.MAX_CLIMATE_VALUES) * _BYTES_OF_CLIMATE
 
 
 def _refuse_if_none_left(features: Store) -> Store:
@@ -191,7 +197,7 @@ def reference_mask(years: npt.NDArray[np.int32], options: FeaturizeOptions) -> n
 
 def load_block(cube: xr.Dataset, glaciers: slice) -> Loaded:
     """Read a run of glaciers."""
-    some = cube[["glacier_id", "unit_id", "lon", "lat", "area_m2", "vertex_start", "vertex_count"]]
+    some = cube[[*schema.IDENTITY, "vertex_start", "vertex_count"]]
     some = some.isel(glacier=glaciers).load()
     dated = cube[[name for name in cube.variables if str(name).startswith("inventory_")]].isel(glacier=glaciers).load()
     return Loaded(some, dated, zonal.Outlines.of(cube, some))
@@ -211,7 +217,7 @@ def compute_block(
     shape = (len(some.glacier_id), len(years), 12)
     temp, precip = weather["temp"].reshape(shape), weather["precip"].reshape(shape)
 
-    over_years = dated_topography(topography, dated, years)
+    over_years, known = dated_topography(topography, dated, years, some.area_m2.values)
     rise = over_years["mean_elevation"] - weather["ref_height"][:, None]
     wetter = options.precip_factor * (1 + options.precip_gradient_per_km * rise / 1000)
     precip = (precip * np.maximum(wetter, 0)[:, :, None]).astype(np.float32)
@@ -220,9 +226,9 @@ def compute_block(
 
     fixed = {
         "lat": some.lat.values,
-        "lon": some.lon.values,
-        "cos_aspect": topography["cos_aspect"],
-        "sin_aspect": topography["sin_aspect"],
+        "lon": some.lon.values % 360 if frame.over_antimeridian else some.lon.values,
+        "cos_aspect": known["cos_aspect"],
+        "sin_aspect": known["sin_aspect"],
     }
     over_years |= {name: np.broadcast_to(values[:, None], shape[:2]) for name, values in fixed.items()}
     computed = {
@@ -231,13 +237,13 @@ def compute_block(
         "precip": precip,
         "lapse_rate": weather["lapse_rate"],
         "ref_height": weather["ref_height"],
-        "band_elevation": topography["band_elevation"],
-        "band_area": topography["band_area"],
+        "band_elevation": known["band_elevation"],
+        "band_area": known["band_area"],
     }
     reasons = set_aside(computed, years[reference_mask(years, options)])
     for values in computed.values():
         values[reasons != ""] = np.nan
-    identity = {name: some[name].values for name in ("glacier_id", "unit_id", "lon", "lat", "area_m2")}
+    identity = {name: some[name].values for name in schema.IDENTITY}
     return {**identity, **computed, "set_aside": reasons}
 
 
@@ -255,30 +261,14 @@ def set_aside(computed: dict[str, Floats], reference: npt.NDArray[np.int32]) -> 
         ~np.isfinite(computed[name]).reshape(len(computed[name]), -1).all(axis=1)
         for name in ("band_elevation", "ref_height")
     )
-    known = np.asarray(np.isfinite(computed["predictors"]).all(axis=2))
+    finite = np.isfinite(computed["predictors"])
+    no_terrain |= ~finite[:, :, -len(_TOPOGRAPHY) :].all(axis=(1, 2))
+    known = np.asarray(finite.all(axis=2))
     return np.select(
         [no_terrain & no_climate, no_terrain, no_climate, ~known.any(axis=1)],
         [f"{NO_TERRAIN}; {NO_CLIMATE}", NO_TERRAIN, NO_CLIMATE, NO_REFERENCE.format(reference[0], reference[-1])],
         "",
     )
-
-
-def dated_topography(
-    topography: dict[str, Floats], dated: xr.Dataset, years: npt.NDArray[np.int32]
-) -> dict[str, Floats]:
-    """Topography in every year: from dated inventories where a glacier is in one, else from the terrain.
-
-    Returns
-    -------
-    dict
-        ``area``, ``mean_elevation``, ``max_elevation``, ``slope20``, each (glacier, hydro_year).
-    """
-    result = {}
-    for name in ("area", "mean_elevation", "max_elevation", "slope20"):
-        stored = dated["inventory_area_m2" if name == "area" else f"inventory_{name}"].values
-        over = terrain.interpolate_inventories(years, dated.inventory_year.values, stored)
-        result[name] = np.where(np.isfinite(over), over, topography[name][:, None])
-    return result
 
 
 def stacked(annual: dict[str, Floats], over_years: dict[str, Floats], reference: npt.NDArray[np.bool_]) -> Floats:

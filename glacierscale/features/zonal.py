@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +11,18 @@ from scipy import sparse
 
 from glacierscale.features import climate as climate_kernels
 from glacierscale.features import terrain as terrain_kernels
+from glacierscale.features import windows
 from glacierscale.features.coverage import Coverage, Grid, cover
+from glacierscale.region import seamless
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
 
 MAX_WINDOW_CELLS = 4_000_000
 """Terrain cells read at once; a block whose glaciers lie farther apart is worked on in halves."""
+
+MAX_CLIMATE_VALUES = 10_000_000
+"""Cells times months of climate read at once; a block is worked on in halves where these read notably less."""
 
 _EARTH_KM = 6371.0
 _CUT = 3.0  # radii beyond which climate cells are not pooled
@@ -30,12 +35,14 @@ class Frame:
 
     cube: xr.Dataset
     """The cube, lazy."""
-    terrain: Grid
-    """Grid of elevation."""
+    terrain: Grid | None
+    """Grid of elevation; None where the cube has no terrain."""
     climate: Grid
     """Grid of temp and precip."""
     geographic: bool
     """Whether the terrain's coordinates are degrees."""
+    over_antimeridian: bool = False
+    """Whether the region lies on both sides of it, and the longitudes of glaciers count from 0 to 360."""
 
     @classmethod
     def of(cls, cube: xr.Dataset) -> Frame:
@@ -45,9 +52,10 @@ class Frame:
         world = (360.0, 360.0)  # a climate of one cell is the climate of everywhere
         return cls(
             cube=cube,
-            terrain=Grid.from_centres(cube.x.values, cube.y.values),
+            terrain=Grid.from_centres(cube.x.values, cube.y.values) if cube.sizes["x"] else None,
             climate=Grid.from_centres(cube.clim_lon.values, cube.clim_lat.values, step=world),
             geographic=pyproj.CRS.from_wkt(cube.attrs["terrain_crs_wkt"]).is_geographic,
+            over_antimeridian=bool((seamless(cube.lon.values) > 180).any()),
         )
 
 
@@ -99,13 +107,21 @@ class Outlines:
         arrays |= {name: getattr(self, name)[chosen] for name in ("ring", "x", "y", "lon", "lat")}
         return Outlines(polygon=self.polygon[chosen] - (0 if first else middle), **arrays)
 
+    @property
+    def places(self) -> tuple[Floats, Floats, float]:
+        """Longitudes and latitudes of the vertices, and the longitude of the first centre, degrees."""
+        return self.lon, self.lat, float(self.centre_lon[0])
+
     def __len__(self) -> int:
         return len(self.centre_lon)
 
 
 def topography(frame: Frame, outlines: Outlines, *, bands: int) -> dict[str, Floats]:
     """Topography of every glacier (see `features.terrain.per_glacier`); NaN where no cell below has an elevation."""
-    rows, columns, grid = _window(frame.terrain, outlines.x, outlines.y, margin=1)
+    if frame.terrain is None:
+        none, nothing = np.zeros(0, np.int64), np.zeros(0)
+        return terrain_kernels.per_glacier(none, *[nothing] * 4, glaciers=len(outlines), bands=bands)
+    rows, columns, grid = windows.window(frame.terrain, outlines.x, outlines.y, margin=1)
     if grid.shape[0] * grid.shape[1] > MAX_WINDOW_CELLS and len(outlines) > 1:
         halves = [topography(frame, outlines.half(first), bands=bands) for first in (True, False)]
         return {name: np.concatenate([half[name] for half in halves]) for name in halves[0]}
@@ -147,10 +163,14 @@ def climate(
         ``temp`` degC and ``precip`` kg m-2, each (glacier, time) float32, NaN in months that no cell of a glacier has;
         ``lapse_rate`` (glacier, month) K m-1; ``ref_height`` (glacier,) m. All NaN where no cell counts.
     """
-    if radius_km > 0:
-        rows, columns, grid, lon = _wide_window(frame.climate, outlines, np.degrees(_CUT * radius_km / _EARTH_KM))
-    else:
-        (rows, columns, grid), lon = _window(frame.climate, outlines.lon, outlines.lat, margin=1), outlines.lon
+    reach_deg = float(np.degrees(_CUT * radius_km / _EARTH_KM))
+    rows, columns, grid, lon = windows.around(frame.climate, *outlines.places, reach_deg)
+    if _worth_halving(frame, outlines, reach_deg, grid):
+        halves = [
+            climate(frame, outlines.half(first), lapse_rate_k_km=lapse_rate_k_km, radius_km=radius_km)
+            for first in (True, False)
+        ]
+        return {name: np.concatenate([half[name] for half in halves]) for name in halves[0]}
     window = frame.cube[["temp", "precip", "clim_height"]].isel(clim_lat=rows, clim_lon=columns).load()
     covered = cover(lon, outlines.lat, outlines.ring, outlines.polygon, len(outlines), grid)
     temp, precip, height = window.temp.values, window.precip.values, window.clim_height.values
@@ -242,46 +262,14 @@ def _shares(polygon: Ints, cell: Ints, weight: Floats, shape: tuple[int, int]) -
     return sparse.csr_array((share.astype(np.float32), (polygon, cell)), shape=shape)
 
 
-def _window(grid: Grid, x: Floats, y: Floats, *, margin: int) -> tuple[slice, slice, Grid]:
-    """Rows and columns of a grid around some points, and the grid of that window."""
-    parts = []
-    for values, origin, step, size in ((y, grid.y0, grid.dy, grid.shape[0]), (x, grid.x0, grid.dx, grid.shape[1])):
-        at = (np.array([values.min(), values.max()]) - origin) / step
-        first = int(np.clip(np.floor(at.min()) - margin, 0, size - 1))
-        parts.append(slice(first, int(np.clip(np.floor(at.max()) + 1 + margin, first + 1, size))))
-    rows, columns = parts
-    inner = Grid(
-        x0=grid.x0 + columns.start * grid.dx,
-        y0=grid.y0 + rows.start * grid.dy,
-        dx=grid.dx,
-        dy=grid.dy,
-        shape=(rows.stop - rows.start, columns.stop - columns.start),
-    )
-    return rows, columns, inner
-
-
-def _wide_window(grid: Grid, outlines: Outlines, reach_deg: float) -> tuple[slice, slice | Ints, Grid, Floats]:
-    """Window of a geographic grid that holds all within reach of some glaciers, and the vertices' longitudes in it.
-
-    On a grid around the Earth, columns run on over the antimeridian, so that neighbours stay neighbours.
-    """
-    lat = np.array([outlines.lat.min() - reach_deg, outlines.lat.max() + reach_deg])
-    farthest, reach = np.radians(np.abs(outlines.lat).max()), np.radians(reach_deg)
-    pole = farthest + reach >= np.pi / 2  # a circle around it meets every meridian
-    beyond = 360.0 if pole else np.degrees(np.arcsin(np.sin(reach) / np.cos(farthest)))
-    first = outlines.centre_lon[0]
-    around = first + (outlines.lon - first + 180) % 360 - 180
-    span = np.array([around.min() - beyond, around.max() + beyond])
-    if span[0] >= -180 and span[1] <= 180:
-        return *_window(grid, span, lat, margin=1), outlines.lon
-    rows, columns, inner = _window(grid, grid.x0 + grid.dx * np.array([0, grid.shape[1]]), lat, margin=1)
-    at = (span - grid.x0) / grid.dx
-    low, high = int(np.floor(at.min())) - 1, int(np.floor(at.max())) + 2
-    closed = abs(abs(grid.dx) * grid.shape[1] - 360) < abs(grid.dx) / 2
-    if not closed or high - low >= grid.shape[1]:
-        return rows, columns, inner, outlines.lon
-    inner = replace(inner, x0=grid.x0 + low * grid.dx, shape=(inner.shape[0], high - low))
-    return rows, np.arange(low, high) % grid.shape[1], inner, around
+def _worth_halving(frame: Frame, outlines: Outlines, reach_deg: float, grid: Grid) -> bool:
+    """Whether the window of some glaciers is too large and that of each half, at most four fifths of it, is not."""
+    cells = grid.shape[0] * grid.shape[1]
+    if cells * frame.cube.sizes["time"] <= MAX_CLIMATE_VALUES or len(outlines) < 2:
+        return False
+    halves = [outlines.half(first).places for first in (True, False)]
+    shapes = [windows.around(frame.climate, *places, reach_deg)[2].shape for places in halves]
+    return max(rows * columns for rows, columns in shapes) <= 0.8 * cells
 
 
 def _cell_size(frame: Frame, grid: Grid) -> tuple[Floats, Floats]:

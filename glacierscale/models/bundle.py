@@ -271,7 +271,7 @@ def row_numbers(
     """Row of the plan that each observation of a scene is, -1 for others: (observation,)."""
     seen = scene.functionals
     number = np.full(len(seen), -1)
-    if kind != "annual":  # rows are the observations themselves
+    if kind == "observation":  # rows are the observations themselves
         return np.arange(len(seen))
     rows = {key: row for row, key in enumerate(zip(unit_id.tolist(), hydro_year.tolist(), strict=True))}
     for observation in np.flatnonzero(seen.kind == kind):

@@ -89,18 +89,10 @@ def fit(
         Prediction of rows that a member did not draw, NaN elsewhere.
     """
     from sklearn import linear_model
-    from sklearn.model_selection import GroupKFold
 
     x = np.asfortranarray(columns(scaled, pairs), dtype=float)
     groups, number = np.unique(group, return_inverse=True)
-    if len(groups) < 3:
-        raise ValueError(f"a fold trains on {len(groups)} years; expected at least 3. Add years, or hold out fewer.")
-    inner = list(GroupKFold(min(_INNER_FOLDS, len(groups))).split(x, groups=group))
-    path = linear_model.LassoCV(cv=inner, alphas=_PENALTIES, max_iter=5000, tol=1e-3).fit(
-        x, target_kg_m2, sample_weight=weight
-    )
-    penalty = one_standard_error(path.alphas_, path.mse_path_)
-
+    penalty = chosen_penalty(x, target_kg_m2, weight, group)
     coefficient, intercept = np.zeros((members, x.shape[1])), np.zeros(members)
     out_of_bag = np.full((members, len(x)), np.nan)
     for member in range(members):
@@ -110,6 +102,28 @@ def fit(
         left = drawn == 0
         out_of_bag[member, left] = model.predict(x[left]) if left.any() else np.nan
     return coefficient, intercept, out_of_bag
+
+
+def chosen_penalty(x: Floats, target_kg_m2: Floats, weight: Floats, group: npt.NDArray[np.integer]) -> float:
+    """Penalty that inner folds over whole groups choose.
+
+    Parameters
+    ----------
+    x : (row, column)
+        As of `columns`.
+    target_kg_m2, weight, group : (row,)
+    """
+    from sklearn import linear_model
+    from sklearn.model_selection import GroupKFold
+
+    count = len(np.unique(group))
+    if count < 3:
+        raise ValueError(f"a fold trains on {count} years; expected at least 3. Add years, or hold out fewer.")
+    inner = list(GroupKFold(min(_INNER_FOLDS, count)).split(x, groups=group))
+    path = linear_model.LassoCV(cv=inner, alphas=_PENALTIES, max_iter=5000, tol=1e-3).fit(
+        x, target_kg_m2, sample_weight=weight
+    )
+    return one_standard_error(path.alphas_, path.mse_path_)
 
 
 def one_standard_error(penalties: Floats, errors: Floats) -> float:

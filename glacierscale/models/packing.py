@@ -40,8 +40,27 @@ def _unpack_mlp(own: Mapping[str, Floats], about: Mapping[str, Any]) -> Net:
     return MLP(parameters=parameters, hidden=tuple(about["hidden"]), scale=own["scale"])
 
 
-PACK: dict[str, Callable[[Any], tuple[dict[str, Floats], dict[str, Any]]]] = {"lasso": _pack_lasso, "mlp": _pack_mlp}
+_OF_KRIGING = ("support", "weight", "kernel", "centre")
+
+
+def _pack_kriging(net: Any) -> tuple[dict[str, Floats], dict[str, Any]]:
+    return {name: getattr(net, name) for name in _OF_KRIGING}, {"place": net.place, "yearly": net.yearly}
+
+
+def _unpack_kriging(own: Mapping[str, Floats], about: Mapping[str, Any]) -> Net:
+    from glacierscale.models.kriging import Kriging
+
+    arrays = {name: own[name] for name in _OF_KRIGING}
+    return Kriging(**arrays, place=tuple(about["place"]), yearly=tuple(about["yearly"]))
+
+
+PACK: dict[str, Callable[[Any], tuple[dict[str, Floats], dict[str, Any]]]] = {
+    "lasso": _pack_lasso,
+    "mlp": _pack_mlp,
+    "kriging": _pack_kriging,
+}
 UNPACK: dict[str, Callable[[Mapping[str, Floats], Mapping[str, Any]], Net]] = {
     "lasso": _unpack_lasso,
     "mlp": _unpack_mlp,
+    "kriging": _unpack_kriging,
 }

@@ -8,15 +8,33 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from scipy import sparse
 
 from glacierscale.features.climate import band_balance_terms
+from glacierscale.models import periods
 from glacierscale.models.physics import BIASES_K
-from glacierscale.region import WINTER_MONTHS
+from glacierscale.region import WINTER_MONTHS, seamless
 from glacierscale.schema import text
 
 Floats = npt.NDArray[np.floating]
-TOPOGRAPHY = ("mean_elevation", "max_elevation", "slope20", "area", "lat", "lon", "cos_aspect", "sin_aspect")
+TOPOGRAPHY = (
+    "mean_elevation",
+    "max_elevation",
+    "slope20",
+    "area",
+    "lat",
+    "lon",
+    "cos_aspect",
+    "sin_aspect",
+    "log_area",
+)
 """Predictors that tell glaciers apart; the others tell years apart."""
+
+DERIVED = {"log_area": "area"}
+"""Predictors that the features do not store, with the one whose logarithm (to base 10) they are: areas span decades."""
+
+SUMMER_TEMP = "summer_temp_anomaly"
+"""Mean anomaly of the summer months' temperatures, made on the way too: what one distant series tells best."""
 
 _AT_ONCE = 512  # glaciers
 
@@ -44,9 +62,9 @@ class Rows:
     unit_id: npt.NDArray[np.str_]
     """(row,) observed glacier"""
     hydro_year: npt.NDArray[np.integer]
-    """(row,)"""
+    """(row,) the last one of a geodetic period"""
     observed: Floats
-    """(row,) kg m-2"""
+    """(row,) kg m-2, per year"""
     sigma: Floats
     """(row,) standard error of the observed value, kg m-2"""
     lon: Floats
@@ -69,6 +87,25 @@ def default_predictors(available: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in available if name.endswith("_anomaly") or name in TOPOGRAPHY)
 
 
+def predictor_values(features: xr.Dataset, predictors: Sequence[str]) -> Floats:
+    """Predictors of every glacier and year, those of `DERIVED` made on the way: (glacier, hydro_year, predictor)."""
+    known = text(features.predictor.values).tolist()
+    months = [name for name in known if name.startswith("temp_") and name.endswith("_anomaly")][WINTER_MONTHS:]
+    if months and SUMMER_TEMP in predictors:
+        of_month = features.predictors.values[:, :, [known.index(name) for name in months]]
+        others = [name for name in predictors if name != SUMMER_TEMP]
+        rest = predictor_values(features, others)
+        return np.insert(rest, list(predictors).index(SUMMER_TEMP), of_month.mean(axis=2), axis=2)
+    absent = sorted({DERIVED.get(name, name) for name in predictors} - set(known))
+    if absent:
+        raise ValueError(f"the features lack the predictors {absent}; they have {known}. Featurize again.")
+    values: Floats = features.predictors.values[:, :, [known.index(DERIVED.get(name, name)) for name in predictors]]
+    for at, name in enumerate(predictors):
+        if name in DERIVED:
+            values[..., at] = np.log10(values[..., at])
+    return values
+
+
 def design_of(features: xr.Dataset, predictors: Sequence[str], biases: Sequence[int] | None = None) -> Design:
     """Design of every glacier and year of a (loaded) block of features.
 
@@ -86,11 +123,7 @@ def design_of(features: xr.Dataset, predictors: Sequence[str], biases: Sequence[
     Design
         Rows run over years inside glaciers.
     """
-    known = list(features.predictor.values)
-    absent = sorted(set(predictors) - set(known))
-    if absent:
-        raise ValueError(f"the features lack the predictors {absent}; they have {known}. Featurize again.")
-    values = features.predictors.values[:, :, [known.index(name) for name in predictors]]
+    values = predictor_values(features, predictors)
     temp, precip, lapse = features.temp.values, features.precip.values, features.lapse_rate.values
     rise = features.band_elevation.values - features.ref_height.values[:, None]
     weight = features.band_area.values / features.band_area.values.sum(axis=1, keepdims=True)
@@ -119,7 +152,7 @@ def observed_rows(features: xr.Dataset, predictors: Sequence[str], kind: str = "
     predictors : sequence of str
         Names wanted, in order.
     kind : str
-        Kind of observation.
+        Kind of observation: of one year, or ``"geodetic"``, whose design is the mean over the years of its period.
 
     Returns
     -------
@@ -149,11 +182,12 @@ def observed_rows(features: xr.Dataset, predictors: Sequence[str], kind: str = "
         return total
 
     design, terms = _of_outlines(features, outlines, predictors)
-    at = of_row * len(years) + np.searchsorted(years, year)
+    first, last = periods.years_of(features, row)
+    over = _over_years(of_row, np.searchsorted(years, first), np.searchsorted(years, last), (len(units), len(years)))
     arrays = {"predictors": design.predictors, "snow": design.snow, "degree_days": design.degree_days, "terms": terms}
     for name, values in arrays.items():
         whole = averaged(values.reshape(len(outlines), len(years), -1))
-        arrays[name] = whole.reshape(len(units) * len(years), -1)[at]
+        arrays[name] = over @ whole.reshape(len(units) * len(years), -1)
 
     finite = np.logical_and.reduce([np.isfinite(values).all(axis=1) for values in arrays.values()])
     if not finite.all():
@@ -166,12 +200,26 @@ def observed_rows(features: xr.Dataset, predictors: Sequence[str], kind: str = "
         hydro_year=year[finite],
         observed=features.obs_value.values[row][finite].astype(float),
         sigma=features.obs_sigma.values[row][finite].astype(float),
-        lon=averaged(features.lon.values[outlines])[of_row][finite],
+        lon=averaged(seamless(features.lon.values)[outlines])[of_row][finite],
         lat=averaged(features.lat.values[outlines])[of_row][finite],
         ols_terms=arrays.pop("terms")[finite],
         design=Design(**{name: values[finite] for name, values in arrays.items()}),
         left_out="; ".join(left_out),
     )
+
+
+def _over_years(
+    unit: npt.NDArray[np.integer],
+    first: npt.NDArray[np.integer],
+    last: npt.NDArray[np.integer],
+    shape: tuple[int, int],
+) -> sparse.csr_array:
+    """Means over the years of each row as a matrix (row, unit x year), from positions of units and years."""
+    count = last - first + 1
+    row = np.repeat(np.arange(len(unit)), count)
+    within = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    column = np.repeat(unit * shape[1] + first, count) + within
+    return sparse.csr_array((1 / np.repeat(count, count), (row, column)), shape=(len(unit), shape[0] * shape[1]))
 
 
 def _usable(features: xr.Dataset, kind: str) -> tuple[npt.NDArray[np.integer], list[str]]:
@@ -187,13 +235,16 @@ def _usable(features: xr.Dataset, kind: str) -> tuple[npt.NDArray[np.integer], l
     orphans = np.setdiff1d(unit[wanted], owner).tolist()
     if orphans:
         raise ValueError(f"the observed glaciers {orphans[:5]} have no outline in the features.")
-    reason = text(features.set_aside.values)
-    lost = wanted & ~np.isin(unit, owner[reason == ""])
-    if not lost.any():
-        return np.flatnonzero(wanted), []
-    names = np.unique(unit[lost])
-    why = f"{names[0]} has {reason[owner == names[0]][0]}"
-    return np.flatnonzero(wanted & ~lost), [f"{lost.sum()} rows of {len(names)} glaciers that were set aside ({why})"]
+    reason, left_out = text(features.set_aside.values), []
+    early = wanted & (periods.years_of(features, np.arange(len(wanted)))[0] < years.min())
+    if early.any():
+        left_out.append(f"{early.sum()} rows whose period begins before the year {years.min()} ({unit[early][0]})")
+    lost = wanted & ~early & ~np.isin(unit, owner[reason == ""])
+    if lost.any():
+        names = np.unique(unit[lost])
+        why = f"{names[0]} has {reason[owner == names[0]][0]}"
+        left_out.append(f"{lost.sum()} rows of {len(names)} glaciers that were set aside ({why})")
+    return np.flatnonzero(wanted & ~lost & ~early), left_out
 
 
 def _unusable(kind: str, left_out: Sequence[str]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,6 +14,7 @@ import xarray as xr
 
 from glacierscale import compute, provenance, schema
 from glacierscale.models.bundle import SMBModel, spread
+from glacierscale.reconstruction.gapfilling import NAMES, Filling
 from glacierscale.reconstruction.options import ReconstructOptions
 from glacierscale.store import Block, Files, Store
 
@@ -103,19 +105,25 @@ def _write(
     dataset = source.open()
     model.refuse_other_recipe(dataset)
     near, far = (options.net or best for best in (model.best_observed, model.best_unobserved))
-    attributes = {name: dataset.attrs[name] for name in ("region", "hemisphere")}
+    kept = ("region", "hemisphere", "last_year_with_climate")
+    attributes: dict[str, Any] = {name: dataset.attrs[name] for name in kept if name in dataset.attrs}
     attributes["net"] = near if near == far else f"{near} for observed glaciers, {far} for the others"
     static = xr.Dataset({"hydro_year": ("hydro_year", dataset.hydro_year.values)}, attrs=attributes)
     members = max(model.members_of(net) for net in (near, far))
     glaciers = source.blocks()[0].stop
     blocks = _Blocks(model, dataset, tuple(patches), near, far, members, drawn if options.seasonal else "")
+    if options.gapfill:
+        trends = {net: partial(blocks.mean, net) for net in dict.fromkeys([near, far])}
+        filling = Filling.of(model, dataset, trends)
+        blocks, static = replace(blocks, filling=filling), static.assign_attrs(filling.attributes())
+    absent = (*(() if options.seasonal else ("smb_winter",)), *(() if options.gapfill else NAMES))
     with store.hold() as held:
         store.declare(
             static,
             stamp,
             sizes={"glacier": dataset.sizes["glacier"], "member": members},
             chunks={"glacier": glaciers},
-            without=() if options.seasonal else ("smb_winter",),
+            without=absent,
         )
         job = compute.Job(blocks.load, blocks.compute, store.write, gpu=blocks.by_raster())
         needs = blocks.block_bytes(glaciers)
@@ -134,21 +142,37 @@ class _Blocks:
     members: int
     seasonal: str
     """Raster network of the winter balance; empty where none is wanted."""
+    filling: Filling | None = None
+    """What fills gaps; None where that is not wanted."""
 
     def load(self, block: Block) -> _Loaded:
-        features = self.features.isel(glacier=block.slice).load()
+        return self._some(np.arange(block.start, block.stop))
+
+    def _some(self, glaciers: npt.NDArray[np.integer]) -> _Loaded:
+        """Some glaciers, by their ascending positions."""
+        features = self.features.isel(glacier=glaciers).load()
         parts = []
         for patches in self.patches:
-            row = patches.feature_row.values
-            mine = np.flatnonzero((row >= block.start) & (row < block.stop))
+            mine = np.flatnonzero(np.isin(patches.feature_row.values, glaciers))
             if len(mine):
                 part = patches.isel(glacier=mine).load()
-                parts.append(part.assign(feature_row=part.feature_row - block.start))
+                row = np.searchsorted(glaciers, part.feature_row.values)
+                parts.append(part.assign(feature_row=("glacier", row)))
         return _Loaded(features, tuple(parts))
+
+    def mean(self, net: str, glaciers: npt.NDArray[np.integer]) -> Floats:
+        """Ensemble mean of some glaciers, NaN for those that were set aside: (glacier, hydro_year) kg m-2."""
+        whole = _Block(self.model, self._some(glaciers))
+        found = whole.annual(net).mean(axis=0)
+        return np.where((whole.reason == "")[:, None], found, np.nan)
 
     def compute(self, _: Block, loaded: _Loaded) -> dict[str, npt.NDArray[Any]]:
         whole = _Block(self.model, loaded)
         arrays = whole.arrays(self.near, self.far, self.members)
+        if self.filling is not None:
+            observed = np.isin(schema.text(loaded.features.unit_id.values), self.model.unit_id)
+            net = np.where(observed, self.near, self.far)
+            arrays |= self.filling.arrays(loaded.features, net, arrays["smb"], arrays["smb_std"])
         if self.seasonal:
             arrays["smb_winter"] = whole.raster(self.seasonal, "winter").mean(axis=0)
         return arrays
@@ -162,6 +186,7 @@ class _Blocks:
         years = self.features.sizes["hydro_year"]
         row = self.features.sizes["predictor"] + 24 + self.members
         total = glaciers * years * row * _BYTES_OF_VALUE
+        total += self.filling.bytes(glaciers) if self.filling is not None else 0
         for patches in self.patches:
             most = _most_together(patches.feature_row.values // glaciers)
             cells = most * patches.sizes["x"] ** 2
@@ -194,10 +219,14 @@ class _Block:
         residual = np.where(observed, self.model.residual_of(near), self.model.unseen_std[far])
         found = np.where((self.reason == "")[:, None], found, np.nan)
         mean = found.mean(axis=0)
+        std = np.hypot(spread(found), residual[:, None])
+        blind = self.features.hydro_year.values > self.features.attrs.get("last_year_with_climate", np.inf)
+        if blind.any():  # a mean climate knows nothing of what sets its year apart
+            std[:, blind] = np.hypot(std[:, blind], mean[:, ~blind].std(axis=1, keepdims=True))
         return {name: self.features[name].values for name in schema.IDENTITY} | {
             "set_aside": schema.text(self.reason),
             "smb": mean,
-            "smb_std": np.where(np.isfinite(mean), np.hypot(spread(found), residual[:, None]), np.nan),
+            "smb_std": np.where(np.isfinite(mean), std, np.nan),
             "smb_member": found,
         }
 

@@ -16,3 +16,6 @@ class ReconstructOptions:
     """Write maps of the balance (smb_map_*.zarr, beside the reconstruction) where the model has a raster network."""
     seasonal: bool = False
     """Write winter balances too, as maps and per glacier, by the raster network."""
+    gapfill: bool = False
+    """Write smb_gapfilled and smb_gapfilled_std too: the ensemble mean conditioned on annual and geodetic balances, of
+    other glaciers, of other years, never on the value that it predicts."""

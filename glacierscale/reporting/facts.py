@@ -115,6 +115,7 @@ def _region(region: Mapping[str, Any]) -> dict[str, Any]:
     """A region, from the options of ingest."""
     years = region["years"]
     told = {"name": region["name"], "hydrological years": f"{years['first']} to {years['last']}"}
+    told["months of a year"] = "October to September" if years["hemisphere"] == "north" else "April to March"
     told["hemisphere"] = years["hemisphere"]
     if region["bounds"]:
         told["bounds"] = dict(zip(("west", "south", "east", "north"), region["bounds"], strict=True))

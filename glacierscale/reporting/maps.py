@@ -69,8 +69,9 @@ def draw_map(axes: Any, reconstruction: xr.Dataset, *, outlines: Any | None, ele
     shapes = None if outlines is None else outlines[outlines["glacier_id"].isin(list(value))]
     paths: list[Any] = []
     if shapes is not None and len(shapes):
-        width = float(np.ptp(_unwrap(shapes.geometry.bounds.values[:, :2], centre)[:, 0]))
-        paths = _paths(shapes.geometry.simplify(width / 4_000), centre)
+        whole = _whole(shapes.geometry, centre)
+        width = float(whole.total_bounds[2] - whole.total_bounds[0])
+        paths = _paths(whole.simplify(width / 4_000))
     outlined = list(shapes["glacier_id"]) if paths and shapes is not None else []
     occupied = np.concatenate([lonlat[np.isfinite(mean)], *(path.vertices for path in paths)])
     extent, stretch = _frame(occupied)
@@ -168,7 +169,18 @@ def _covered(
     return (bottom, top), (left, right)
 
 
-def _paths(geometries: Sequence[Any], centre: float) -> list[Any]:
+def _whole(geometries: Any, centre: float) -> Any:
+    """Outlines with longitudes next to `centre`, those that are cut at the antimeridian in one piece again."""
+    import shapely
+
+    cut = np.flatnonzero(np.ptp(geometries.bounds.values[:, ::2], axis=1) > 180)
+    moved = geometries.transform(lambda points: _unwrap(points, centre))
+    for number in cut:
+        moved.iloc[number] = shapely.union_all(shapely.get_parts(moved.iloc[number]))
+    return moved
+
+
+def _paths(geometries: Sequence[Any]) -> list[Any]:
     from matplotlib.path import Path
     from shapely.geometry.polygon import orient
 
@@ -178,7 +190,7 @@ def _paths(geometries: Sequence[Any], centre: float) -> list[Any]:
         for polygon in getattr(geometry, "geoms", [geometry]):
             turned = orient(polygon)  # holes run the other way: SVG fills by winding
             rings += [np.asarray(ring.coords)[:, :2] for ring in (turned.exterior, *turned.interiors)]
-        paths.append(Path.make_compound_path(*(Path(_unwrap(ring, centre), closed=True) for ring in rings)))
+        paths.append(Path.make_compound_path(*(Path(ring, closed=True) for ring in rings)))
     return paths
 
 
@@ -194,8 +206,8 @@ def _furnish_map(axes: Any, extent: Extent, stretch: float) -> None:
     west, east, south, north = extent
     axes.set(xlim=(west, east), ylim=(south, north), aspect=stretch, facecolor="#e8ecf0")
     axes.locator_params(nbins=6)
-    axes.xaxis.set_major_formatter(lambda x, _: f"{abs(w := (x + 180) % 360 - 180):.6g}° {'E' if w >= 0 else 'W'}")
-    axes.yaxis.set_major_formatter(lambda y, _: f"{abs(y):.6g}° {'N' if y >= 0 else 'S'}")
+    axes.xaxis.set_major_formatter(lambda x, _: _degrees((x + 180) % 360 - 180, "E", "W"))
+    axes.yaxis.set_major_formatter(lambda y, _: _degrees(y, "N", "S"))
     axes.grid(color="#ffffff", linewidth=0.5, alpha=0.6)
     width_km = (east - west) * _KM_PER_DEGREE / stretch
     choices = [a * 10.0**b for b in range(-2, 4) for a in (1, 2, 5)]
@@ -210,6 +222,12 @@ def _furnish_map(axes: Any, extent: Extent, stretch: float) -> None:
     ends: dict[str, Any] = {"xycoords": high, "textcoords": low, "annotation_clip": False}
     axes.annotate("", (0.992, 1), (0.992, 1), arrowprops=arrow, **ends)
     axes.text(0.98, 1, "N", transform=above, ha="right", va="center", fontsize=8, fontweight="bold")
+
+
+def _degrees(value: float, positive: str, negative: str) -> str:
+    """A longitude or latitude in words; the equator, Greenwich and the antimeridian lie on no side."""
+    size = f"{abs(value):.6g}"
+    return f"{size}°" if size in ("0", "180") else f"{size}° {positive if value > 0 else negative}"
 
 
 def _frame(occupied: np.ndarray) -> tuple[Extent, float]:

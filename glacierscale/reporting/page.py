@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from glacierscale import schema
-from glacierscale.reporting import causes, figures, kinds, maps, profiles, summary, surfaces, verdicts
+from glacierscale.reporting import causes, effects, figures, kinds, maps, profiles, summary, surfaces, verdicts
 from glacierscale.reporting.style import NULLS
 
 if TYPE_CHECKING:
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
     from glacierscale.reporting.rasters import Surface
 
-_COLUMNS = {
-    "predictions": ("scheme", "model", "fold", "glacier_id", "hydro_year", "observed", "predicted", "std"),
-    "scores": ("scheme", "model", "metric", "value", "low", "high", "n"),
-    "coefficients": ("scheme", "fold", "predictor", "effect"),
-} | kinds.TABLES
+_COLUMNS = (
+    {
+        "predictions": ("scheme", "model", "fold", "glacier_id", "hydro_year", "observed", "predicted", "std"),
+        "scores": ("scheme", "model", "metric", "value", "low", "high", "n"),
+        "coefficients": ("scheme", "fold", "predictor", "effect"),
+    }
+    | kinds.TABLES
+    | effects.TABLES
+)
 
 
 def _refuse(reconstruction: xr.Dataset, tables: Mapping[str, Any], outlines: Any, elevation: Any) -> None:
@@ -92,7 +96,7 @@ def render(
     elevation : xarray.DataArray or None
         Terrain (y, x) m with ``crs_wkt``; None draws no hillshade.
     more : mapping or None
-        Tables of `kinds.TABLES` by name, as many as there are; empty ones count as absent.
+        Tables of `kinds.TABLES` and `effects.TABLES` by name, as many as there are; empty ones count as absent.
     rasters : sequence of Surface
         Glaciers to draw as maps.
     aside : sequence of tuple
@@ -125,7 +129,7 @@ def render(
         "series": figures.series_figure(series),
     }
     return _fill(
-        drawings | _held_out_figures(tables) | _raster_figures(tables, rasters),
+        drawings | _held_out_figures(tables) | _cause_figures(tables) | _raster_figures(tables, rasters),
         title=title,
         head=summary.headline(reconstruction, predictions, series, title),
         tables=verdicts.score_tables(scores),
@@ -134,6 +138,9 @@ def render(
         level=verdicts.LEVEL,
         kinds=kinds.kind_tables(tables["scores_by_kind"]) if "scores_by_kind" in tables else [],
         constraints=kinds.constraint_table(tables["constraints"]) if "constraints" in tables else None,
+        decade=effects.contribution_words(tables["contributions"]) if "contributions" in tables else "",
+        linear="effects" not in tables or effects.LINEAR in set(tables["effects"]["model"]),
+        against=effects.sign_words(tables["effects"]) if "effects" in tables else "",
         outside=kinds.climate_warnings(tables["climate_range"]) if "climate_range" in tables else [],
         aside=aside,
         facts=facts,
@@ -148,6 +155,16 @@ def _held_out_figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     if "coefficients" in tables:
         out["coefficients"] = figures.coefficient_figure(tables["coefficients"])
     return out
+
+
+def _cause_figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """Figures of what drives the balance in the nets of rows."""
+    draw: dict[str, Callable[[pd.DataFrame], str]] = {
+        "effects": effects.effect_figure,
+        "partial_effects": effects.response_figure,
+        "contributions": effects.contribution_figure,
+    }
+    return {name: figure(tables[name]) for name, figure in draw.items() if name in tables}
 
 
 def _raster_figures(tables: Mapping[str, pd.DataFrame], rasters: Sequence[Surface]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glacierscale import provenance, schema
-from glacierscale.reporting import kinds, rasters
+from glacierscale.reporting import effects, kinds, rasters
 from glacierscale.reporting.options import ReportOptions
 from glacierscale.store import Files, Store
 
@@ -30,8 +30,8 @@ def report(
 ) -> Path | str:
     """Make one self-contained HTML page of a reconstruction and its scores.
 
-    Stores of maps, ``smb_map_*.zarr`` beside the reconstruction, and the tables of `kinds.TABLES` in the folder of the
-    scores are shown where there are any.
+    Stores of maps, ``smb_map_*.zarr`` beside the reconstruction, and the tables of `kinds.TABLES` and `effects.TABLES`
+    in the folder of the scores are shown where there are any.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def report(
         read["predictions"],
         read["scores"],
         coefficients=read.get("coefficients"),
-        more={name: read[name] for name in kinds.TABLES if name in read},
+        more={name: read[name] for name in (*kinds.TABLES, *effects.TABLES) if name in read},
         rasters=rasters.surfaces(mapped, set(read["predictions"]["glacier_id"]), options.map_glaciers),
         aside=rasters.set_aside([reconstruction, *mapped]),
         outlines=None if dataset is None else outlines_of(dataset),
@@ -124,7 +124,7 @@ def _refuse_strangers(smb: Store, scores: bytes, place: str, cube: Store | None,
 
 def _tables(folder: Files) -> dict[str, bytes]:
     """Content of the tables of a folder that the page shows, by name."""
-    names = ("predictions", "scores", "coefficients", *kinds.TABLES)
+    names = ("predictions", "scores", "coefficients", *kinds.TABLES, *effects.TABLES)
     read = {name: folder.read(f"{name}.parquet") for name in names}
     absent = [f"{folder.url}/{name}.parquet" for name in ("predictions", "scores") if read[name] is None]
     if absent:
@@ -153,8 +153,10 @@ def outlines_of(cube: xr.Dataset) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame({"glacier_id": ids}, geometry=geometry, crs="EPSG:4326")
 
 
-def background(cube: xr.Dataset) -> xr.DataArray:
-    """Terrain of a cube, thinned to what a map can show."""
+def background(cube: xr.Dataset) -> xr.DataArray | None:
+    """Terrain of a cube, thinned to what a map can show; None where it has none."""
+    if "elevation" not in cube:
+        return None
     step = int(np.ceil(np.sqrt(cube.sizes["y"] * cube.sizes["x"] / _MAX_BACKGROUND_CELLS)))
     thinned: xr.DataArray = cube.elevation.isel(y=slice(None, None, step), x=slice(None, None, step)).load()
     return thinned.assign_attrs(crs_wkt=cube.attrs["terrain_crs_wkt"])

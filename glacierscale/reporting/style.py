@@ -19,13 +19,18 @@ M_WE = 1e-3
 """Metres water equivalent in one kg m-2."""
 Z90 = 1.645
 """Half width of a central 90 % interval of the normal distribution, in standard deviations."""
-NULLS = ("temperature_index", "ols", "same_year_mean", "training_mean")
+NULLS = ("boosting", "temperature_index", "ols", "same_year_mean", "training_mean")
 """Reference models that a learned model has to beat."""
+SEES_THE_YEAR = ("gapfilled",)
+"""Predictions that read what other glaciers measured in the same year, beside the climate."""
 MODELS = {
     "lasso": ("Lasso", "#0072b2"),
     "mlp": ("MLP", "#d55e00"),
     "cnn": ("CNN", "#2a9db5"),
     "hybrid": ("Hybrid", "#8250c4"),
+    "kriging": ("Kriging", "#8c6d1f"),
+    "gapfilled": ("Gap-filled", "#c2410c"),
+    "boosting": ("Gradient boosting", "#4d7c0f"),
     "temperature_index": ("Temperature index", "#009e73"),
     "ols": ("OLS", "#b4649a"),
     "same_year_mean": ("Same-year mean", "#7b8794"),
@@ -38,6 +43,8 @@ SCHEMES = {
     "lsygo": "Leave glaciers and years out",
     "year_blocks": "Leave blocks of years out",
     "spatial_blocks": "Leave blocks of space out",
+    "glacier_groups": "Leave groups of glaciers out",
+    "latitude_bands": "Leave bands of latitude out",
     "halves": "Leave half of the map out",
     "blocks": "Leave blocks out",
     "all": "All observations",

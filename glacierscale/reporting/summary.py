@@ -21,6 +21,7 @@ _SPOKEN = {
     "mlp": "perceptron (MLP)",
     "lasso": "Lasso",
     "cnn": "convolutional network (CNN)",
+    "kriging": "Gaussian process (kriging)",
     "hybrid": "hybrid of network and degree-day model",
 }
 

@@ -14,6 +14,7 @@ from glacierscale.reporting.style import (
     MODELS,
     NULLS,
     SCHEMES,
+    SEES_THE_YEAR,
     between,
     in_order,
     model_label,
@@ -82,7 +83,7 @@ def verdict(scores: pd.DataFrame, scheme: str) -> dict[str, str]:
         return out | {"text": "There is no RMSE for this scheme."}
     first = min(rmse, key=lambda model: rmse[model])
     out["winner"] = first
-    learned = [model for model in rmse if model not in NULLS]
+    learned = [model for model in rmse if model not in (*NULLS, *SEES_THE_YEAR)]
     text = f"{model_label(first)} has the lowest RMSE, {number(rmse[first], 3)} m w.e. per year"
     text += f" (n = {number(held[scheme, first, 'rmse']['n'], 0)}). "
     if not learned:
@@ -121,6 +122,25 @@ def told_the_year(scores: pd.DataFrame, scheme: str) -> str:
     )
 
 
+def gaps_filled(scores: pd.DataFrame, scheme: str) -> str:
+    """Say what the year's other glaciers add to the climate where gaps were filled; else nothing."""
+    held = _Scores.of(scores)
+    filled = held[scheme, "gapfilled", "rmse"]["value"]
+    if not np.isfinite(filled):
+        return ""
+    against = held[scheme, "gapfilled", f"{_DIFFERENCE}same_year_mean"]
+    low, high = against["low"] * M_WE, against["high"] * M_WE
+    compared = (
+        f" ({LEVEL} interval of the difference {between(low, high, 3)})" if np.isfinite([low, high]).all() else ""
+    )
+    mean = held[scheme, "same_year_mean", "rmse"]["value"]
+    return (
+        "Gap-filled is the net for unobserved glaciers and what the other glaciers measured, in the same year and in "
+        f"others; it never reads the glacier that it predicts. Its RMSE is {number(filled * M_WE, 3)} m w.e. per year, "
+        f"that of the same-year mean {number(mean * M_WE, 3)}{compared}. The other models see the climate alone."
+    )
+
+
 def score_tables(scores: pd.DataFrame) -> list[dict[str, Any]]:
     """Verdict, score table and differences to the nulls of every scheme, ready to print."""
     held = _Scores.of(scores)
@@ -134,6 +154,7 @@ def score_tables(scores: pd.DataFrame) -> list[dict[str, Any]]:
             "rows": [_row(held, scheme, model, best, nulls) for model in models],
             "nulls": [model_label(null) for null in nulls],
             "told": told_the_year(scores, scheme),
+            "gaps": gaps_filled(scores, scheme),
         }
         tables.append(verdict(scores, scheme) | table)
     return tables

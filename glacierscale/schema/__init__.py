@@ -34,7 +34,7 @@ __all__ = [
     "text",
 ]
 
-VERSION = 3
+VERSION = 4
 """Version of the store layout; a store of another version is refused."""
 
 WRITTEN_BY = {"ingest": CUBE, "featurize": FEATURES, "rasterize": PATCHES, "reconstruct": RECONSTRUCTION, "map": MAPS}

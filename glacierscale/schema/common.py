@@ -11,6 +11,9 @@ IDENTITY = {
     "unit_id": Variable(
         dims=("glacier",), units="", dtype="string", long_name="observed glacier the outline belongs to"
     ),
+    "subregion": Variable(
+        dims=("glacier",), units="", dtype="string", long_name="massif or other subregion; empty where unknown"
+    ),
     "lon": Variable(
         dims=("glacier",), units="degrees_east", dtype="float64", long_name="longitude of the outline's centre"
     ),

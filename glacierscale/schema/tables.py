@@ -33,10 +33,18 @@ CUBE = Schema(
         "inventory_max_elevation": Variable(
             dims=("glacier", "inventory"), units="m", long_name="maximum elevation in a dated inventory"
         ),
+        "inventory_min_elevation": Variable(
+            dims=("glacier", "inventory"), units="m", long_name="minimum elevation in a dated inventory"
+        ),
         "inventory_slope20": Variable(
             dims=("glacier", "inventory"),
             units="degree",
             long_name="slope of the lowest 20 % of the elevation range in a dated inventory",
+        ),
+        "inventory_aspect": Variable(
+            dims=("glacier", "inventory"),
+            units="degree",
+            long_name="mean aspect in a dated inventory, clockwise from north",
         ),
         "time": Variable(dims=("time",), units="", dtype="datetime64[ns]", long_name="first day of the month"),
         "clim_lat": Variable(
@@ -60,7 +68,7 @@ CUBE = Schema(
         "clim_height": Variable(dims=("clim_lat", "clim_lon"), units="m", long_name="height of climate cells"),
         "x": Variable(dims=("x",), units="", dtype="float64", long_name="x of terrain cell centres"),
         "y": Variable(dims=("y",), units="", dtype="float64", long_name="y of terrain cell centres"),
-        "elevation": Variable(dims=("y", "x"), units="m", long_name="surface elevation"),
+        "elevation": Variable(dims=("y", "x"), units="m", long_name="surface elevation", optional=True),
         "thickness": Variable(dims=("y", "x"), units="m", long_name="ice thickness", optional=True),
         "velocity": Variable(dims=("y", "x"), units="m year-1", long_name="surface speed of the ice", optional=True),
     },
@@ -132,6 +140,20 @@ RECONSTRUCTION = Schema(
             units="kg m-2",
             long_name="winter glacier-wide surface mass balance, ensemble mean",
             cell_methods="hydro_year: sum",
+            optional=True,
+        ),
+        "smb_gapfilled": Variable(
+            dims=("glacier", "hydro_year"),
+            units="kg m-2",
+            long_name="annual glacier-wide surface mass balance, ensemble mean conditioned on all observations but the "
+            "annual one of the same glacier and year",
+            cell_methods="hydro_year: sum",
+            optional=True,
+        ),
+        "smb_gapfilled_std": Variable(
+            dims=("glacier", "hydro_year"),
+            units="kg m-2",
+            long_name="predictive standard deviation of smb_gapfilled: what observations leave, and their error",
             optional=True,
         ),
         "smb_member": Variable(

@@ -88,8 +88,8 @@ def normalize(datasets: Sequence[xr.Dataset], convention: str, *, member: int | 
     xarray.Dataset
         ``temp`` (time, clim_lat, clim_lon) degC; ``precip`` (time, clim_lat, clim_lon) kg m-2 of the month;
         ``clim_height`` (clim_lat, clim_lon) m, NaN where the source has none. ``time`` is the first of each month,
-        gapless; latitude and longitude ascend, longitude in -180..180: a grid over the Greenwich meridian becomes
-        contiguous, one over the antimeridian has its seam there. ``precip.attrs["precip_clipped"]`` counts negative
+        gapless; latitude and longitude ascend, longitude from -180, beyond 180 only where a grid of a part of the Earth
+        runs on over the antimeridian. ``precip.attrs["precip_clipped"]`` counts negative
         values set to 0. Cells without data in every month (sea) stay NaN.
 
     Raises

@@ -95,7 +95,10 @@ def name_axes(values: xr.DataArray, what: str) -> xr.DataArray:
 
 
 def order_axes(values: xr.DataArray, what: str) -> xr.DataArray:
-    """Sort latitude ascending and longitude ascending in -180..180 (the antimeridian becomes the seam)."""
+    """Sort latitude and longitude ascending, longitude from -180 or, where cells lie on both sides of it, beyond 180.
+
+    The seam is the antimeridian, unless that would tear apart a grid of a part of the Earth.
+    """
     lat = np.round(values["clim_lat"].values.astype(np.float64), 6)
     lon = np.round(values["clim_lon"].values.astype(np.float64), 6)
     if not np.isfinite(lat).all() or not np.isfinite(lon).all():
@@ -108,6 +111,11 @@ def order_axes(values: xr.DataArray, what: str) -> xr.DataArray:
     if lon.min() < -180 or lon.max() > 360:
         raise ValueError(f"{what}: longitude runs from {lon.min():g} to {lon.max():g}; expected -180..180 or 0..360.")
     wrapped = np.round((lon + 180.0) % 360.0 - 180.0, 6)
+    ordered = np.unique(wrapped)
+    gaps = np.diff(ordered)
+    if len(gaps) and gaps.max() > 1.5 * (ordered[0] + 360 - ordered[-1]):
+        first = ordered[gaps.argmax() + 1]
+        wrapped = np.round((wrapped - first) % 360.0 + first, 6)
     values = values.assign_coords(clim_lat=("clim_lat", lat), clim_lon=("clim_lon", wrapped))
     values = values.sortby(["clim_lat", "clim_lon"])
     for axis in ("clim_lat", "clim_lon"):
@@ -203,8 +211,10 @@ def snap(values: xr.DataArray, grid: xr.DataArray, what: str) -> xr.DataArray:
     for axis in ("clim_lat", "clim_lon"):
         wanted = grid[axis].values
         here = values[axis].values
-        nearest = np.abs(here[:, None] - wanted[None, :]).argmin(axis=0)
-        if np.abs(here[nearest] - wanted).max() > 1e-3:
+        away = np.abs(here[:, None] - wanted[None, :])
+        away = np.minimum(away, np.abs(away - 360)) if axis == "clim_lon" else away
+        nearest = away.argmin(axis=0)
+        if away.min(axis=0).max() > 1e-3:
             raise ValueError(
                 f"{what} lies on another grid than the temperature: {axis} {here.min():g}..{here.max():g} ({len(here)} "
                 f"cells) against {wanted.min():g}..{wanted.max():g} ({len(wanted)}). Regrid one to the other first."

@@ -8,10 +8,11 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from pyproj import Transformer
+from pyproj import CRS, Transformer
 
-from glacierscale.region import unit_of
+from glacierscale.region import beside, unit_of
 from glacierscale.sources.polygons import centres, some, valid_polygons
+from glacierscale.sources.tables import cleaned, french_topography, subregions
 
 EQUAL_AREA_CRS = "EPSG:6933"
 """Cylindrical equal-area projection of the globe (EASE-Grid 2.0, Brodzik et al. 2012): areas from it are true."""
@@ -27,6 +28,7 @@ class _Columns:
     area: tuple[str, ...]
     area_m2: float
     year: tuple[str, ...]
+    subregion: tuple[str, ...]
 
 
 _RGI = _Columns(
@@ -36,6 +38,7 @@ _RGI = _Columns(
     area=("Area",),
     area_m2=_KM2,
     year=("BgnDate", "EndDate"),
+    subregion=("O1Region", "O2Region"),
 )
 _CONVENTIONS = {
     "rgi5": _RGI,
@@ -47,6 +50,7 @@ _CONVENTIONS = {
         area=("area_km2",),
         area_m2=_KM2,
         year=("src_date",),
+        subregion=("o2region",),
     ),
     "glims": _Columns(
         id=("GLIMS_ID",),
@@ -55,6 +59,7 @@ _CONVENTIONS = {
         area=("Area",),
         area_m2=_KM2,
         year=("Annee", "date"),
+        subregion=("Massif",),
     ),
     "glacierscale": _Columns(
         id=("glacier_id",),
@@ -63,6 +68,7 @@ _CONVENTIONS = {
         area=("published_area_m2", "area_m2"),
         area_m2=1.0,
         year=("survey_year",),
+        subregion=("subregion",),
     ),
 }
 CONVENTIONS = tuple(_CONVENTIONS)
@@ -84,11 +90,13 @@ def normalize(table: gpd.GeoDataFrame, convention: str) -> gpd.GeoDataFrame:
     Returns
     -------
     geopandas.GeoDataFrame
-        ``glacier_id``, ``unit_id``, ``name``, ``lon``, ``lat`` (degrees; published centre where it lies at the outline,
-        else the centroid of the largest part), ``area_m2`` (of the geometry, on an equal-area projection),
+        ``glacier_id``, ``unit_id``, ``subregion`` (massif, or region of second order of the RGI, such as ``"11-01"``;
+        empty where unknown), ``name``, ``lon``, ``lat`` (degrees; published centre where it lies at the outline, else
+        the centroid of the largest part), ``area_m2`` (of the geometry, on an equal-area projection),
         ``published_area_m2`` (NaN where none), ``survey_year`` (int32, 0 where unknown), ``glims_id`` (empty where
-        none) and ``geometry`` (two-dimensional, EPSG:4326), in the order of the input. ``attrs["repaired"]`` lists
-        outlines whose self-intersections were repaired, ``attrs["joined"]`` counts rows joined with another.
+        none) and ``geometry`` (two-dimensional, EPSG:4326), in the order of the input; of the French inventory also
+        what `tables.french_topography` finds. ``attrs["repaired"]`` lists outlines whose self-intersections were
+        repaired, ``attrs["joined"]`` counts rows joined with another.
 
         An outline over the antimeridian has to be cut there (as the RGI does): parts on both sides are fine, one ring
         from -180 to 180 is refused.
@@ -115,13 +123,15 @@ def normalize(table: gpd.GeoDataFrame, convention: str) -> gpd.GeoDataFrame:
         {
             "glacier_id": ids.astype(object),
             "unit_id": ids.map(unit_of).astype(object),
-            "name": _clean(table, columns.name),
+            "subregion": subregions(table, columns.subregion),
+            "name": cleaned(table, columns.name),
             "lon": lon,
             "lat": lat,
             "area_m2": area,
             "published_area_m2": _published_area(table, columns),
             "survey_year": _years(table, columns.year),
-            "glims_id": _clean(table, ("GLIMSId", "GLIMSID", "glims_id", "GLIMS_ID")),
+            "glims_id": cleaned(table, ("GLIMSId", "GLIMSID", "glims_id", "GLIMS_ID")),
+            **(french_topography(table) if convention == "glims" else {}),
         },
         geometry=geometry,
         crs="EPSG:4326",
@@ -179,15 +189,21 @@ def check_on_grid(
     outlines : geopandas.GeoDataFrame
         As `normalize` returns them.
     bounds : tuple of float
-        West, south, east, north of the outer cell edges, in `crs`.
+        West, south, east, north of the outer cell edges, in `crs`; degrees may run on over the antimeridian.
     what : str
         The grid, for the message: ``"the terrain"``.
     crs : str
         CRS of the bounds.
     """
-    boxes = outlines.geometry.to_crs(crs).bounds.to_numpy()
+    parts, owner = shapely.get_parts(outlines.geometry.to_crs(crs).to_numpy(), return_index=True)
+    boxes = shapely.bounds(parts)
     west, south, east, north = bounds
-    off = (boxes[:, 0] < west) | (boxes[:, 1] < south) | (boxes[:, 2] > east) | (boxes[:, 3] > north)
+    if CRS(crs).is_geographic:
+        boxes[:, ::2] += (beside(boxes[:, 0], (west + east) / 2) - boxes[:, 0])[:, None]
+        around = east - west > 359.999  # then no longitude is outside
+        west, east = (-np.inf, np.inf) if around else (west, east)
+    beyond = (boxes[:, 0] < west) | (boxes[:, 1] < south) | (boxes[:, 2] > east) | (boxes[:, 3] > north)
+    off = np.isin(np.arange(len(outlines)), owner[beyond])
     if off.any():
         raise ValueError(
             f"glacier off the grid: {some(outlines['glacier_id'][off])} reach outside {what} ({west:g}, {south:g}, "
@@ -247,15 +263,6 @@ def _published_area(table: pd.DataFrame, columns: _Columns) -> np.ndarray:
     if area is None:
         return np.full(len(table), np.nan)
     return pd.to_numeric(area, errors="coerce").to_numpy(np.float64) * columns.area_m2
-
-
-def _clean(table: pd.DataFrame, names: tuple[str, ...]) -> np.ndarray:
-    """Text without padding; the RGI's stray ``À`` (a mis-read blank) and placeholders count as none."""
-    column = _column(table, names)
-    if column is None:
-        return np.full(len(table), "", dtype=object)
-    text = column.fillna("").astype(str).str.replace(r"(?:\s+|^)À\s*$", "", regex=True).str.strip()
-    return text.where(~text.isin(["None", "nan", "NA", "-9999"]), "").to_numpy(object)
 
 
 def _years(table: pd.DataFrame, names: tuple[str, ...]) -> np.ndarray:

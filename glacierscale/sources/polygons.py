@@ -9,6 +9,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+import xarray as xr
 from pyproj import CRS
 
 
@@ -89,3 +90,31 @@ def centres(
             "Swap the axes of the geometry or of the columns."
         )
     return np.where(right, lon, centroid[:, 0]), np.where(right, lat, centroid[:, 1])
+
+
+def ground_covered(elevation: xr.DataArray, outlines: gpd.GeoDataFrame) -> np.ndarray:
+    """Share of the cells of each outline that have an elevation: (glacier,), 0 for an outline without a cell.
+
+    Parameters
+    ----------
+    elevation : xarray.DataArray
+        (y, x) m, with attribute ``crs_wkt``.
+    outlines : geopandas.GeoDataFrame
+        As `outlines.normalize` returns them.
+    """
+    from rasterio.features import rasterize
+    from rasterio.transform import from_origin
+
+    x, y = elevation["x"].values, elevation["y"].values
+    dx, dy = (x[-1] - x[0]) / (len(x) - 1), (y[0] - y[-1]) / (len(y) - 1)
+    shapes = outlines.geometry.to_crs(elevation.attrs["crs_wkt"])
+    number = rasterize(
+        zip(shapes, range(1, len(shapes) + 1), strict=True),
+        out_shape=elevation.shape,
+        transform=from_origin(x[0] - dx / 2, y[0] + dy / 2, dx, dy),
+        all_touched=True,
+        dtype=np.int32,
+    )
+    known = np.bincount(number.ravel(), np.isfinite(elevation.values).ravel(), len(shapes) + 1)
+    cells = np.bincount(number.ravel(), minlength=len(shapes) + 1)
+    return np.asarray((known / np.maximum(cells, 1))[1:])

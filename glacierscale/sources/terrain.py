@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from glacierscale.schema import CUBE
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 NODATA = (-9999.0, -32768.0, -99999.0)
 """Numbers taken as "no value" even where the raster does not tag them; no land surface or ice lies there."""
@@ -17,7 +20,7 @@ ELEVATION_LIMITS_M = (-500.0, 9000.0)
 """Below the Dead Sea shore (-430 m) and above Mount Everest (8849 m): not an elevation in metres."""
 
 
-def normalize_dem(raster: xr.DataArray) -> xr.DataArray:
+def normalize_dem(raster: xr.DataArray, *, crs: str | None = None) -> xr.DataArray:
     """Bring a digital elevation model to the cube's form.
 
     Parameters
@@ -25,6 +28,8 @@ def normalize_dem(raster: xr.DataArray) -> xr.DataArray:
     raster : xarray.DataArray
         (y, x) or (band=1, y, x) m, with a CRS that rioxarray finds; dask-backed input stays lazy and is streamed once
         for the checks.
+    crs : str, optional
+        CRS of a raster that carries none (``"EPSG:32632"``); a tag in the file has precedence.
 
     Returns
     -------
@@ -39,7 +44,7 @@ def normalize_dem(raster: xr.DataArray) -> xr.DataArray:
         For a missing CRS, uneven spacing, values that are no elevations, or no value at all.
     """
     what = str(raster.name or "the elevation raster")
-    plane = _plane(raster, what)
+    plane = _plane(raster, what, crs)
     values = _masked(plane)
     found = xr.Dataset({"low": values.min(), "high": values.max(), "count": values.count()}).compute()
     if int(found["count"]) == 0:
@@ -50,12 +55,63 @@ def normalize_dem(raster: xr.DataArray) -> xr.DataArray:
             f"{what} runs from {float(found['low']):g} to {float(found['high']):g}; expected elevations in metres "
             f"between {low:g} and {high:g}. Suspect an untagged nodata value or the unit (feet, decimetres)."
         )
-    elevation = _north_up(values).rename("elevation")
-    elevation.attrs = {
-        "units": CUBE.variables["elevation"].units,
-        "long_name": CUBE.variables["elevation"].long_name,
-        "crs_wkt": plane.rio.crs.to_wkt(),
-    }
+    return _described(_north_up(values), plane.rio.crs.to_wkt())
+
+
+def mosaic(
+    rasters: Sequence[xr.DataArray], outlines: gpd.GeoDataFrame, *, resolution_m: float, crs: str | None = None
+) -> xr.DataArray:
+    """Join elevation models of single glaciers on one grid around all outlines.
+
+    Parameters
+    ----------
+    rasters : sequence of xarray.DataArray
+        (y, x) or (band=1, y, x) m, in any CRS and resolution, as for `normalize_dem`. Grids may be shifted against each
+        other by parts of a cell.
+    outlines : geopandas.GeoDataFrame
+        With a geometry in any CRS.
+    resolution_m : float
+        Side of the cells, in the unit of the first raster's CRS, which is that of the grid.
+    crs : str, optional
+        CRS of rasters that carry none.
+
+    Returns
+    -------
+    xarray.DataArray
+        As `normalize_dem` returns it: means over what falls into a cell, then over rasters that overlap; NaN where none
+        says anything.
+    """
+    from rasterio.enums import Resampling
+
+    parts = [normalize_dem(raster, crs=crs) for raster in rasters]
+    wkt = parts[0].attrs["crs_wkt"]
+    west, south, east, north = outlines.to_crs(wkt).total_bounds
+    first = np.floor(np.array([west, south]) / resolution_m - 5) * resolution_m
+    count = np.ceil((np.array([east, north]) - first) / resolution_m).astype(int) + 5
+    x, y = (start + resolution_m * (np.arange(n) + 0.5) for start, n in zip(first, count, strict=True))
+    grid = xr.DataArray(np.zeros((len(y), len(x)), np.float32), coords={"y": y[::-1], "x": x}, dims=("y", "x"))
+    grid = grid.rio.write_crs(wkt)
+    total, number = np.zeros(grid.shape), np.zeros(grid.shape, np.int32)
+    for part in parts:
+        values = part.rio.write_crs(part.attrs["crs_wkt"]).rio.write_nodata(np.nan)
+        window = _window(values, grid)
+        if window is not None:
+            target = grid.isel(y=window[0], x=window[1])
+            moved = values.rio.reproject_match(target, resampling=Resampling.average).values
+            total[window] += np.nan_to_num(moved)
+            number[window] += np.isfinite(moved)
+    if not number.any():
+        raise ValueError(
+            f"none of the {len(parts)} elevation rasters touches an outline; check their CRS and the region."
+        )
+    joined = np.where(number > 0, total / np.maximum(number, 1), np.nan).astype(np.float32)
+    return _described(xr.DataArray(joined, coords={"y": grid["y"].values, "x": x}, dims=("y", "x")), wkt)
+
+
+def _described(elevation: xr.DataArray, wkt: str) -> xr.DataArray:
+    variable = CUBE.variables["elevation"]
+    elevation = elevation.rename("elevation")
+    elevation.attrs = {"units": variable.units, "long_name": variable.long_name, "crs_wkt": wkt}
     return elevation
 
 

@@ -10,7 +10,7 @@ from scipy.signal import lfilter
 
 from glacierscale.synthetic.noise import forms_at
 from glacierscale.synthetic.options import Floats, SyntheticOptions, generator, span
-from glacierscale.synthetic.relief import to_degrees
+from glacierscale.synthetic.projection import to_degrees
 from glacierscale.units import GRAVITY_M_S2
 
 REFERENCE_M = 2500.0
@@ -46,9 +46,14 @@ CELL_BELOW_FORMS_M = 250.0
 
 
 def months(options: SyntheticOptions) -> np.ndarray:
-    """First days of all months from January before the first hydrological year to the last December, (time)."""
+    """First days of all months from the one nine months before the first hydrological year, (time).
+
+    They run from January to December in the north and from July to June in the south, where the same weather comes half
+    a year earlier.
+    """
     first, last = np.datetime64(f"{options.first_year - 1:04d}-01"), np.datetime64(f"{options.last_year + 1:04d}-01")
-    return np.asarray(np.arange(first, last).astype("datetime64[ns]"))
+    earlier = 6 if options.hemisphere == "south" else 0
+    return np.asarray((np.arange(first, last) - earlier).astype("datetime64[ns]"))
 
 
 def days_in_month(time: np.ndarray) -> np.ndarray:
@@ -59,7 +64,7 @@ def days_in_month(time: np.ndarray) -> np.ndarray:
 
 def season(options: SyntheticOptions) -> Floats:
     """Annual cycle from -1 in the coldest to 1 in the warmest month, (time)."""
-    month = months(options).astype("datetime64[M]").astype(np.int64) % 12
+    month = np.arange(len(months(options))) % 12  # the first is a January, or a July of the south
     return np.asarray(np.cos(2 * np.pi * (month + 1.5 - WARMEST_MONTH) / 12))
 
 
@@ -115,12 +120,15 @@ def grid(options: SyntheticOptions) -> tuple[Floats, Floats]:
     """Latitudes from north to south and longitudes of the climate cells: the terrain and three cells around it."""
     ny, nx = options.shape
     south, east = options.north_m - ny * options.resolution_m, options.west_m + nx * options.resolution_m
-    west_lon, south_lat, east_lon, north_lat = to_degrees().transform_bounds(
+    west_lon, south_lat, east_lon, north_lat = to_degrees(options).transform_bounds(
         options.west_m, south, east, options.north_m
     )
+    east_lon += 360 if east_lon < west_lon else 0  # over the antimeridian
     step = options.climate_degrees
     lat = np.arange(np.floor(south_lat / step) - 3, np.ceil(north_lat / step) + 4)[::-1] * step
     lon = np.arange(np.floor(west_lon / step) - 3, np.ceil(east_lon / step) + 4) * step
+    if lon[0] < -180 or lon[-1] > 180:
+        lon = lon % 360  # as ECMWF counts them
     return np.round(lat, 6), np.round(lon, 6)
 
 
@@ -129,7 +137,7 @@ def _cell_height(options: SyntheticOptions, lat: Floats, lon: Floats) -> Floats:
     offsets = (np.arange(4) - 1.5) / 4 * options.climate_degrees
     inner_lat = (lat[:, None, None] + offsets[:, None]).repeat(4, axis=2)
     inner_lon = (lon[:, None, None] + offsets[None, :]).repeat(4, axis=1)
-    x, y = to_degrees().transform(inner_lon.ravel(), inner_lat.ravel(), direction="INVERSE")
+    x, y = to_degrees(options).transform(inner_lon.ravel(), inner_lat.ravel(), direction="INVERSE")
     heights = forms_at(options, np.asarray(x), np.asarray(y)).reshape(lat.size, 16)
     total = np.zeros(lat.size)
     for k in range(16):
@@ -140,7 +148,7 @@ def _cell_height(options: SyntheticOptions, lat: Floats, lon: Floats) -> Floats:
 def _row(options: SyntheticOptions, lat: float, lon: Floats) -> tuple[np.ndarray, ...]:
     """One row of cells: temperature (time, cell) K, precipitation (time, cell) m per day, geopotential (cell)."""
     lats = np.full(lon.size, lat)
-    x, y = (np.asarray(a) for a in to_degrees().transform(lon, lats, direction="INVERSE"))
+    x, y = (np.asarray(a) for a in to_degrees(options).transform(lon, lats, direction="INVERSE"))
     height = _cell_height(options, lats, lon)
     temp = temperature_at(options, x, y) + lapse_rate(options) * (height[:, None] - REFERENCE_M) + 273.15
     precip = precipitation_at(options, x, y)

@@ -8,7 +8,8 @@ import numpy as np
 
 from glacierscale.synthetic.glaciers import Forms, forms, knot_fraction, projected
 from glacierscale.synthetic.options import Floats, SyntheticOptions, block, uniform
-from glacierscale.synthetic.relief import hypsometry, to_degrees
+from glacierscale.synthetic.projection import degrees, to_degrees
+from glacierscale.synthetic.relief import hypsometry
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -80,8 +81,8 @@ def outlines(options: SyntheticOptions, start: int = 0, stop: int | None = None)
     Returns
     -------
     geopandas.GeoDataFrame
-        EPSG:4326; ``Area`` in km2, ``Zmin``, ``Zmax``, ``Zmed`` in m, ``Slope`` and ``Aspect`` (direction
-        of flow) in degrees.
+        EPSG:4326, cut at the antimeridian; ``Area`` in km2, ``Zmin``, ``Zmax``, ``Zmed`` in m, ``Slope`` and
+        ``Aspect`` (direction of flow) in degrees.
     """
     import geopandas as gpd
     import shapely
@@ -89,7 +90,7 @@ def outlines(options: SyntheticOptions, start: int = 0, stop: int | None = None)
     start, stop = block(options, start, stop)
     form, ice = forms(options, start, stop), hypsometry(options, start, stop)
     x, y, counts = _rings(form)
-    lon, lat = to_degrees().transform(x, y)
+    lon, lat = degrees(options, x, y)
     index = np.repeat(np.arange(stop - start), counts)
     first = np.cumsum(counts) - counts
     # shapely closes each ring only if asked: repeat its first vertex after its last
@@ -97,7 +98,7 @@ def outlines(options: SyntheticOptions, start: int = 0, stop: int | None = None)
     rings = shapely.linearrings(
         np.column_stack([lon[order], lat[order]]), indices=np.repeat(np.arange(len(counts)), counts + 1)
     )
-    centre_lon, centre_lat = to_degrees().transform(form.x_m, form.y_m)
+    centre_lon, centre_lat = to_degrees(options).transform(form.x_m, form.y_m)
     ids = glacier_ids(start, stop)
     return gpd.GeoDataFrame(
         {
@@ -106,17 +107,36 @@ def outlines(options: SyntheticOptions, start: int = 0, stop: int | None = None)
             "CenLon": np.asarray(centre_lon),
             "CenLat": np.asarray(centre_lat),
             "Area": form.area_m2 / 1e6,
-            "BgnDate": np.full(stop - start, f"{OUTLINE_YEAR}0901", dtype=object),
+            "BgnDate": np.full(
+                stop - start, f"{OUTLINE_YEAR}{'0901' if options.hemisphere == 'north' else '0301'}", dtype=object
+            ),
             "Zmin": ice.lowest_m,
             "Zmax": ice.highest_m,
             "Zmed": ice.median_m,
             "Slope": ice.slope_deg,
             "Aspect": np.degrees(form.aspect),
         },
-        geometry=shapely.polygons(rings),
+        geometry=_cut(shapely.polygons(rings)),
         crs=4326,
         index=np.arange(start, stop),
     )
+
+
+def _cut(polygons: np.ndarray) -> np.ndarray:
+    """Polygons whose longitudes run on over the antimeridian, cut there: parts on both sides, as in the RGI."""
+    import shapely
+
+    bounds = shapely.bounds(polygons)
+    polygons = polygons.copy()
+    for number in np.flatnonzero((bounds[:, 0] < -180) | (bounds[:, 2] > 180)):
+        parts: list[shapely.Polygon] = []
+        for turn in (-360.0, 0.0, 360.0):
+            part = shapely.intersection(polygons[number], shapely.box(turn - 180, -90, turn + 180, 90))
+            moved = shapely.transform(part, lambda lonlat, turn=turn: lonlat - [turn, 0])
+            parts += [piece for piece in shapely.get_parts(moved) if piece.area > 0]
+        whole = parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
+        polygons[number] = shapely.orient_polygons(whole)
+    return polygons
 
 
 def inventories(options: SyntheticOptions, start: int = 0, stop: int | None = None) -> pd.DataFrame:

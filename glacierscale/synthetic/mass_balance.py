@@ -34,22 +34,24 @@ def degree_days(temp_degc: Floats, days: Floats, sigma_k: float) -> Floats:
     return np.asarray(mean * days)
 
 
-def _facing(aspect: Floats, process: TrueProcess) -> Floats:
-    """What the aspect of a glacier, radians, multiplies both degree-day factors with."""
-    return np.asarray(1 - process.aspect_effect * np.cos(aspect))
+def _facing(options: SyntheticOptions, aspect: Floats) -> Floats:
+    """What the aspect of a glacier, radians, multiplies both degree-day factors with; those that face the pole last."""
+    shaded = np.cos(aspect) if options.hemisphere == "north" else -np.cos(aspect)
+    return np.asarray(1 - options.process.aspect_effect * shaded)
 
 
 def _balances(
-    temp_degc: Floats, precip_kg_m2: Floats, days: Floats, aspect: Floats, process: TrueProcess
+    temp_degc: Floats, precip_kg_m2: Floats, days: Floats, facing: Floats, process: TrueProcess
 ) -> tuple[Floats, Floats]:
     """Winter and summer balance of one hydrological year, kg m-2.
 
-    Months come last, October first; `aspect` broadcasts against the other dimensions. Snow of the year melts first; the
-    melt left over takes firn or ice with the factor of ice. The year begins without snow.
+    Months come last, the first of the year first; `facing` multiplies both degree-day factors and broadcasts against
+    the other dimensions. Snow of the year melts first; the melt left over takes firn or ice with the factor of ice. The
+    year begins without snow.
     """
     solid = np.clip((RAIN_ABOVE_DEGC - temp_degc) / (RAIN_ABOVE_DEGC - SNOW_BELOW_DEGC), 0, 1)
     snowfall = process.precip_factor * solid * precip_kg_m2
-    melt_as_snow = process.ddf_snow * _facing(aspect, process)[..., None]
+    melt_as_snow = process.ddf_snow * facing[..., None]
     melt_as_snow = melt_as_snow * degree_days(temp_degc, days, process.pdd_sigma_k)
     snow, balance = np.zeros(temp_degc.shape[:-1]), np.zeros(temp_degc.shape[:-1])
     winter = balance
@@ -65,7 +67,7 @@ def _balances(
 
 
 def _hydro(options: SyntheticOptions, values: Floats) -> Floats:
-    """Cut (..., time) from January into (..., hydro_year, month) from October."""
+    """Cut (..., time) as `atmosphere.months` has it into (..., hydro_year, month)."""
     count = len(options.years)
     return values[..., 9 : 9 + 12 * count].reshape(*values.shape[:-1], count, 12)
 
@@ -92,7 +94,8 @@ def seasonal_at(options: SyntheticOptions, form: Forms, elevation_m: Floats) -> 
     precip = _hydro(options, precipitation_at(options, form.x_m, form.y_m) * 1000 * days)[:, :, None, :]
     lapse = _hydro(options, lapse_rate(options))[None, :, None, :]
     temp = temp + lapse * (elevation_m[:, None, :, None] - REFERENCE_M)  # (glacier, hydro_year, height, month)
-    return _balances(temp, precip, _hydro(options, days)[None, :, None, :], form.aspect[:, None, None], options.process)
+    facing = _facing(options, form.aspect[:, None, None])
+    return _balances(temp, precip, _hydro(options, days)[None, :, None, :], facing, options.process)
 
 
 def truth_seasonal(options: SyntheticOptions, start: int = 0, stop: int | None = None) -> xr.Dataset:
@@ -208,7 +211,7 @@ def degree_day_factors(options: SyntheticOptions, start: int = 0, stop: int | No
     """
     start, stop = block(options, start, stop)
     process = options.process
-    facing = _facing(forms(options, start, stop).aspect, process)
+    facing = _facing(options, forms(options, start, stop).aspect)
     factors = {"ddf_snow": process.ddf_snow * facing, "ddf_ice": process.ddf_ice * facing}
     return xr.Dataset(
         {name: ("glacier", values, {"units": "kg m-2 K-1 day-1"}) for name, values in factors.items()},

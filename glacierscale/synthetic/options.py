@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ EPSG = 3035
 
 CENTRE_X_M, CENTRE_Y_M = 4_320_000.0, 2_650_000.0
 """Centre of the lattice in that projection (about 47 N, 10 E)."""
+
+METRES_PER_DEGREE = 111_195.0
+"""On a sphere of 6371 km."""
 
 MARGIN_TILES = 1
 """Tiles of foreland without glaciers on every side of the lattice."""
@@ -75,6 +79,10 @@ class SyntheticOptions:
     """Glaciers with glacier-wide annual series; every second of them has seasons, every fourth has stakes."""
     climate_degrees: float = 0.1
     """Spacing of the climate grid, degrees."""
+    centre: tuple[float, float] | None = None
+    """Longitude and latitude of the middle of the range; left out 10 E, 47 N. In the south, seasons turn round."""
+    projection: str = ""
+    """Projection of the terrain round a centre: a code such as EPSG:3994, or utm; empty is equal-area there."""
     process: TrueProcess = field(default_factory=TrueProcess)
     """The true mass balance process and the noise of its observations."""
 
@@ -99,6 +107,43 @@ class SyntheticOptions:
             raise ValueError(f"observed is {self.observed}; expected 0 to {self.glaciers}, the number of glaciers.")
         if not 0.05 <= self.climate_degrees <= 1:
             raise ValueError(f"climate_degrees is {self.climate_degrees}; expected 0.05 to 1 degree.")
+        self._check_place()
+
+    def _check_place(self) -> None:
+        if self.centre is None:
+            if self.projection:
+                raise ValueError(
+                    f"projection is {self.projection!r} but no centre is given; give both, or leave both out."
+                )
+            return
+        lon, lat = self.centre
+        if not (-180 <= lon <= 180 and -90 <= lat <= 90):
+            raise ValueError(f"centre is {self.centre}; expected a longitude from -180 to 180, then a latitude.")
+        reach = math.hypot(*self.shape) / 2 * self.resolution_m / METRES_PER_DEGREE
+        if not reach < abs(lat) < 85 - reach:
+            raise ValueError(
+                f"centre is {self.centre}: {self.glaciers} glaciers reach {reach:.1f} degrees around it, over the "
+                "equator, where hydrological years change, or to the pole. Move the centre, or make fewer glaciers."
+            )
+
+    @property
+    def hemisphere(self) -> Literal["north", "south"]:
+        """Where the range lies, which decides the months of its hydrological years."""
+        return "south" if self.place[1] < 0 else "north"
+
+    @property
+    def place(self) -> tuple[float, float]:
+        """Longitude and latitude of the middle, degrees."""
+        return self.centre or (10.0, 47.0)
+
+    @property
+    def middle_m(self) -> tuple[float, float]:
+        """Middle of the lattice in the terrain's projection."""
+        if self.centre is None:
+            return CENTRE_X_M, CENTRE_Y_M
+        from glacierscale.synthetic import projection
+
+        return projection.middle_m(self)
 
     @property
     def tile_m(self) -> float:
@@ -123,12 +168,12 @@ class SyntheticOptions:
     @property
     def west_m(self) -> float:
         """Western edge of the terrain."""
-        return CENTRE_X_M - self.resolution_m * (self.shape[1] // 2)
+        return self.middle_m[0] - self.resolution_m * (self.shape[1] // 2)
 
     @property
     def north_m(self) -> float:
         """Northern edge of the terrain."""
-        return CENTRE_Y_M + self.resolution_m * (self.shape[0] // 2)
+        return self.middle_m[1] + self.resolution_m * (self.shape[0] // 2)
 
     @property
     def years(self) -> range:

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
-import pyproj
 import xarray as xr
 
 from glacierscale.synthetic import noise
 from glacierscale.synthetic.glaciers import Forms, forms, surface
-from glacierscale.synthetic.options import EPSG, GROUP, MARGIN_TILES, Floats, SyntheticOptions, block, span
+from glacierscale.synthetic.options import GROUP, MARGIN_TILES, Floats, SyntheticOptions, block, span
+from glacierscale.synthetic.projection import crs
 
 BANDS = 12
 """Elevation bands of one glacier, equal steps from its lowest to its highest ice."""
-
-
-@cache
-def crs() -> pyproj.CRS:
-    """Projection of the terrain."""
-    return pyproj.CRS.from_epsg(EPSG)
-
-
-@cache
-def to_degrees() -> pyproj.Transformer:
-    """Transformer from the terrain's projection to longitude and latitude."""
-    return pyproj.Transformer.from_crs(crs(), 4326, always_xy=True)
 
 
 def axes(options: SyntheticOptions) -> tuple[Floats, Floats]:
@@ -96,7 +83,7 @@ def _field(options: SyntheticOptions, rows: slice | None, what: str, long_name: 
         coords={"y": ("y", y[first:last], {"units": "m"}), "x": ("x", x, {"units": "m"})},
         dims=("y", "x"),
         name=what,
-        attrs={"units": "m", "long_name": long_name, "crs_wkt": crs().to_wkt()},
+        attrs={"units": "m", "long_name": long_name, "crs_wkt": crs(options).to_wkt()},
     )
 
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from glacierscale.region import WINTER_MONTHS
 from glacierscale.synthetic.glaciers import Forms, axis_height, forms, projected
 from glacierscale.synthetic.margins import glacier_id
 from glacierscale.synthetic.mass_balance import seasonal_at, truth_seasonal
 from glacierscale.synthetic.options import Floats, SyntheticOptions, block, normal, uniform
-from glacierscale.synthetic.relief import to_degrees
+from glacierscale.synthetic.projection import to_degrees
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,9 +67,10 @@ def _table(
     import pandas as pd
 
     year = options.first_year + np.asarray(years, dtype=np.int64)
-    first = {"summer": ("0", "-05-01"), "geodetic": (str(GEODETIC_YEARS), "-10-01")}.get(kind, ("1", "-10-01"))
-    starts = [f"{y - int(first[0]):04d}{first[1]}" for y in year]
-    ends = [f"{y:04d}{'-04-30' if kind == 'winter' else '-09-30'}" for y in year]
+    begins = (year - 1971) * 12 + (9 if options.hemisphere == "north" else 3)  # October or April, months since 1970
+    first, after = begins + {"summer": WINTER_MONTHS, "geodetic": 12 - 12 * GEODETIC_YEARS}.get(kind, 0), begins + 12
+    after = begins + WINTER_MONTHS if kind == "winter" else after
+    ends = after.astype("datetime64[M]").astype("datetime64[D]") - np.timedelta64(1, "D")
     nothing = np.full(year.size, np.nan)
     return pd.DataFrame(
         {
@@ -77,8 +79,8 @@ def _table(
             "obs_year": year.astype(np.int32),
             "obs_value": values,
             "obs_sigma": np.full(year.size, sigma),
-            "obs_start": np.array(starts, dtype="datetime64[ns]"),
-            "obs_end": np.array(ends, dtype="datetime64[ns]"),
+            "obs_start": first.astype("datetime64[M]").astype("datetime64[ns]"),
+            "obs_end": ends.astype("datetime64[ns]"),
             "obs_elevation": nothing,
             "obs_lon": nothing,
             "obs_lat": nothing,
@@ -101,7 +103,7 @@ def _stakes(
         np.pi * knot / form.knots[:, None]
     )  # stakes stand at knots of the outline, on the middle line
     height, _ = axis_height(middle, s)
-    lon, lat = to_degrees().transform(*projected(middle, s, offset))
+    lon, lat = to_degrees(options).transform(*projected(middle, s, offset))
     winter, summer = seasonal_at(options, form, height)
     sigma = options.process.point_sigma
     values = winter + summer + sigma * noise

@@ -14,6 +14,9 @@ from glacierscale.models.rows import Rows
 
 Floats = npt.NDArray[np.floating]
 
+_STRICT = ("lsygo", "spatial_blocks", "latitude_bands", "logo", "glacier_groups")
+"""Schemes by how little a held-out glacier has in common with those trained on."""
+
 
 def residual_std(left: Floats, out_of_bag: Floats) -> Floats:
     """Spread of what is left in rows that members did not learn from: (fold, row), (fold, member, row) -> (fold,)."""
@@ -38,7 +41,7 @@ def judged(model: SMBModel, rows: Rows, held: Mapping[tuple[str, str], HeldOut])
         error = {net: np.mean([np.sqrt(square[net, scheme].mean()) for scheme in counted]) for net in names}
         return min(error, key=lambda net: error[net])
 
-    strict = next((scheme for scheme in ("lsygo", "spatial_blocks", "logo") if scheme in schemes), None)
+    strict = next((scheme for scheme in _STRICT if scheme in schemes), None)
     unseen = {}
     for net in dict.fromkeys([*names, *model.rasters]):  # the yardstick can reconstruct too
         unseen[net] = model.residual_of(net)
@@ -49,5 +52,5 @@ def judged(model: SMBModel, rows: Rows, held: Mapping[tuple[str, str], HeldOut])
         model,
         unseen_std=unseen,
         best_observed=better(("loyo", "year_blocks")),
-        best_unobserved=better(("logo", "lsygo", "spatial_blocks")),
+        best_unobserved=better(tuple(sorted(folds.HOLDS_OUT_GLACIERS))),
     )

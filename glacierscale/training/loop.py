@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from glacierscale.training.rasters import Fitted
 
 Floats = npt.NDArray[np.floating]
+_FIT = {"lasso": training_nets.fit_lasso, "mlp": training_nets.fit_mlp, "kriging": training_nets.fit_kriging}
 _MODEL = "model.json"
 _TOLD = 5
 _log = logging.getLogger(__name__)
@@ -118,11 +119,21 @@ def _trained(
     tabular = [net for net in options.nets if net in TABULAR]
     names = options.predictors or rows_module.default_predictors([str(name) for name in dataset.predictor.values])
     if tabular or scene is None or (scene.functionals.kind == "annual").any():
-        rows, kind = rows_module.observed_rows(dataset, names), "annual"
+        kind = _kind_of_rows(dataset, options)
+        rows = rows_module.observed_rows(dataset, names, kind)
     else:
         rows, names, kind = _rows_of_observations(scene), (), "observation"
     _tell_left_out([rows.left_out] if rows.left_out else [], scene)
     return fit(rows, names, options, stamp, recipe=dataset.attrs["recipe"], row_kind=kind, scene=scene, keep=to)
+
+
+def _kind_of_rows(features: xr.Dataset, options: TrainOptions) -> str:
+    """Kind of observation that rows are: annual where there is any in the years, or else geodetic."""
+    if options.rows != "auto":
+        return options.rows
+    kinds = schema.text(features.obs_kind.values)[np.isin(features.obs_year.values, features.hydro_year.values)]
+    rasters = set(options.nets) & set(RASTER)
+    return "geodetic" if "geodetic" in kinds and "annual" not in kinds and not rasters else "annual"
 
 
 def _tell_left_out(reasons: list[str], scene: Scene | None) -> None:
@@ -146,7 +157,7 @@ def fit(
 ) -> SMBModel:
     """Train on observed rows, and on a scene of ice cells; `train` without the stores, `keep` where checkpoints go."""
     plan = _plan(rows, row_kind, options, scene)
-    weight = 1 / rows.sigma**2
+    weight = 1 / (rows.sigma**2 + (options.geodetic_sigma**2 if row_kind == "geodetic" else 0))
     weight = weight / weight.mean()
     weights = fold_weights(plan, weight)
     bounded = np.isin(predictors, rows_module.TOPOGRAPHY)
@@ -160,6 +171,7 @@ def fit(
         scaled=scaled,
         left=left,
         weight=weight,
+        stated=rows.sigma**-2 / (rows.sigma**-2).mean(),
         group=training_nets.inner_groups(plan, rows.unit_id, rows.hydro_year),
         plan=plan,
         predictors=tuple(predictors),
@@ -168,7 +180,7 @@ def fit(
     residual: dict[str, Floats] = {}
     for name in options.nets:
         if name in TABULAR:
-            fit_net = {"lasso": training_nets.fit_lasso, "mlp": training_nets.fit_mlp}[name]
+            fit_net = _FIT[name]
             nets[name], out_of_bag = fit_net(lesson, options, _kept(keep, stamp, name))
             residual[name] = judging.residual_std(left, out_of_bag)
     model = SMBModel(
@@ -197,7 +209,13 @@ def fit(
 
 def _plan(rows: Rows, row_kind: str, options: TrainOptions, scene: Scene | None) -> FoldPlan:
     """Folds over the rows; those of observations mind that a period may touch several hydrological years."""
-    points = row_kind != "annual"
+    points = row_kind == "observation"
+    years = sorted(set(options.hold_out) & set(folds.HOLDS_OUT_YEARS))
+    if row_kind == "geodetic" and years:
+        raise ValueError(
+            f"hold_out asks for {years}, but geodetic rows span many years, none of which can be held out; hold out "
+            "glaciers: glacier_groups, latitude_bands or spatial_blocks."
+        )
     plan = folds.plan(
         rows.unit_id,
         rows.hydro_year,
@@ -206,7 +224,9 @@ def _plan(rows: Rows, row_kind: str, options: TrainOptions, scene: Scene | None)
         options.hold_out,
         block_years=options.block_years,
         glacier_groups=options.glacier_groups,
+        band_degrees=options.band_degrees,
         buffer_km=options.buffer_km,
+        seed=options.seed,
         point_lon=rows.lon if points else None,
         point_lat=rows.lat if points else None,
     )
@@ -239,7 +259,7 @@ def _with_rasters(
     from glacierscale.training import rasters
 
     seen = scene.functionals
-    plan = _extended(model.plan, scene, options) if model.row_kind == "annual" else model.plan
+    plan = _extended(model.plan, scene, options) if model.row_kind != "observation" else model.plan
     form = rasters.form_of(scene, model.recipe, options)
     fitted: dict[str, Fitted] = {}
     for name in [net for net in options.nets if net in RASTER]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glacierscale import compute
-from glacierscale.folds import HOLDS_OUT_GLACIERS, FoldPlan
+from glacierscale.folds import HOLDS_OUT_GLACIERS, HOLDS_OUT_YEARS, Fold, FoldPlan
 from glacierscale.models.packing import Net
 from glacierscale.training.checkpoints import Arrays, Checkpoints, State
 from glacierscale.training.options import TrainOptions
@@ -19,6 +19,7 @@ from glacierscale.training.shares import whole
 
 Floats = npt.NDArray[np.floating]
 _ENOUGH_GLACIERS = 8  # for some of them to be kept aside
+_ENOUGH_YEARS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,8 @@ class Lesson:
     """(fold, row) what the fold's base model leaves, kg m-2"""
     weight: Floats
     """(row,) mean 1"""
+    stated: Floats
+    """(row,) weights by the stated errors alone, mean 1, for a net that itself says what it leaves unexplained"""
     group: npt.NDArray[np.integer]
     """(fold, row) what inner validation keeps together: years, or glaciers where the fold holds out glaciers"""
     plan: FoldPlan
@@ -42,14 +45,21 @@ class Lesson:
 def inner_groups(plan: FoldPlan, unit: npt.NDArray[np.str_], year: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
     """What the inner validation of each fold keeps together: (fold, row).
 
-    It mirrors the outer split: glaciers where the fold holds out glaciers and trains on enough of them, else years.
+    It mirrors the outer split: glaciers where the fold holds out glaciers alone and trains on enough of them, else
+    years, if there are some; bands of latitude where the fold holds out one of them. Where glaciers and years are held
+    out it is years, which differ more than glaciers do.
     """
     _, number = np.unique(unit, return_inverse=True)
-    by_glacier = [
-        fold.scheme in HOLDS_OUT_GLACIERS and len(np.unique(unit[fold.train])) >= _ENOUGH_GLACIERS
-        for fold in plan.folds
-    ]
-    return np.where(np.array(by_glacier)[:, None], number, year)
+    band = {own: at for at in plan.of("latitude_bands") for own in plan.folds[at].glaciers}
+
+    def of(fold: Fold) -> npt.NDArray[np.integer]:
+        if fold.scheme == "latitude_bands" and len(plan.of(fold.scheme)) > _ENOUGH_YEARS:
+            return np.array([band[own] for own in unit.tolist()])
+        alone = fold.scheme in HOLDS_OUT_GLACIERS and fold.scheme not in HOLDS_OUT_YEARS
+        alike = alone or len(np.unique(year[fold.train])) < _ENOUGH_YEARS
+        return number if alike and len(np.unique(unit[fold.train])) >= _ENOUGH_GLACIERS else year
+
+    return np.stack([of(fold) for fold in plan.folds])
 
 
 def fit_lasso(lesson: Lesson, options: TrainOptions, checkpoints: Checkpoints | None = None) -> tuple[Net, Floats]:
@@ -116,6 +126,54 @@ def fit_mlp(lesson: Lesson, options: TrainOptions, checkpoints: Checkpoints | No
     net = mlp.MLP(parameters=parameters, hidden=options.hidden, scale=scale)
     predicted = np.stack([net.members(fold, lesson.scaled[fold]) for fold in range(len(scale))])
     return net, np.where(validation, predicted, np.nan)
+
+
+def fit_kriging(lesson: Lesson, options: TrainOptions, checkpoints: Checkpoints | None = None) -> tuple[Net, Floats]:
+    """Gaussian process of every fold, and its predictions without a row's group (fold, member, row) in kg m-2."""
+    from glacierscale.models import kriging
+
+    everything = whole(len(lesson.plan.folds))
+    state = checkpoints.load(everything) if checkpoints is not None else None
+    if state is None:
+        found = compute.map_items(
+            partial(_kriging_of, lesson, options), list(range(everything.of)), label="train kriging, folds"
+        )
+        state = State(step=0, arrays={name: np.stack([one[name] for one in found]) for name in found[0]}, done=True)
+        if checkpoints is not None:
+            checkpoints.save(everything, state)
+    arrays = dict(state.arrays)
+    out_of_bag = arrays.pop("out_of_bag")
+    place, yearly = _of_kriging(lesson.predictors)
+    return kriging.Kriging(**arrays, place=place, yearly=yearly), out_of_bag
+
+
+def _kriging_of(lesson: Lesson, options: TrainOptions, fold: int) -> Arrays:
+    """Gaussian process of one fold."""
+    from glacierscale.models import kriging
+
+    own = lesson.plan.folds[fold].train
+    place, yearly = _of_kriging(lesson.predictors)
+    parts, left_out = kriging.fit(
+        lesson.scaled[fold, own],
+        lesson.left[fold, own],
+        lesson.stated[own],
+        lesson.group[fold, own],
+        place,
+        yearly,
+        support=min(kriging.SUPPORT, *(len(f.train) for f in lesson.plan.folds)),
+        members=options.members,
+        rng=np.random.default_rng([options.seed, fold]),
+    )
+    out_of_bag = np.full((1, len(lesson.weight)), np.nan)
+    out_of_bag[0, own] = left_out
+    return {**parts, "out_of_bag": out_of_bag}
+
+
+def _of_kriging(predictors: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Numbers of latitude and longitude, if both are there, and of the predictors that tell years apart."""
+    both = {"lat", "lon"} <= set(predictors)
+    place = (predictors.index("lat"), predictors.index("lon")) if both else ()
+    return place, tuple(at for at, name in enumerate(predictors) if name.endswith("_anomaly"))
 
 
 def draw(lesson: Lesson, options: TrainOptions) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

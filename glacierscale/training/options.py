@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from glacierscale import folds, schema
 
-TABULAR = ("lasso", "mlp")
-"""Models of one row per glacier and year."""
+TABULAR = ("lasso", "mlp", "kriging")
+"""Models of one row per glacier and year, or per glacier and geodetic period."""
 
 RASTER = ("hybrid", "cnn")
 """Models of every ice cell and month."""
@@ -21,11 +22,19 @@ class TrainOptions:
     """How the models are trained and what is held out."""
 
     nets: tuple[str, ...] = ("lasso", "mlp")
-    """Models to train, out of lasso, mlp, hybrid and cnn; the last two need patches."""
+    """Models to train, out of lasso, mlp, kriging, hybrid and cnn; the last two need patches."""
+    rows: Literal["auto", "annual", "geodetic"] = "auto"
+    """Observations that lasso, mlp and kriging learn from: annual balances, or geodetic ones, whose predictors are
+    means over their years; auto takes the annual ones where there are any."""
     hold_out: tuple[str, ...] = folds.DEFAULT_SCHEMES
-    """Cross-validation schemes, out of logo, loyo, lsygo, year_blocks and spatial_blocks; halves for maps of points."""
+    """Cross-validation schemes, out of logo, loyo, lsygo, year_blocks, spatial_blocks, glacier_groups and
+    latitude_bands; halves for maps of points."""
     predictors: tuple[str, ...] = ()
-    """Predictors by name; empty takes the anomalies of climate and the topography."""
+    """Predictors by name; empty takes the anomalies of climate and the topography. log_area is made from area,
+    summer_temp_anomaly from the summer months."""
+    geodetic_sigma: float = 250.0
+    """What models leave unexplained in a geodetic row, kg m-2 per year: added in quadrature to its stated error when
+    lasso and mlp weight rows, since one whose error is half as large does not tell four times as much of the model."""
     base: bool = True
     """Learn the departure from a temperature-index model fitted in each fold, instead of the balance itself."""
     members: int = 20
@@ -35,7 +44,9 @@ class TrainOptions:
     block_years: int = 5
     """Years in a block of lsygo and year_blocks."""
     glacier_groups: int = 10
-    """At most this many groups of glaciers in lsygo and spatial_blocks."""
+    """At most this many groups of glaciers in lsygo, spatial_blocks and glacier_groups."""
+    band_degrees: float = 1.0
+    """Width of a band of latitude_bands, degrees."""
     buffer_km: float = 5.0
     """Glaciers nearer than this to a held-out one do not train in spatial_blocks."""
     interactions: bool = True
@@ -84,6 +95,15 @@ class TrainOptions:
             raise ValueError(
                 f"learning_rate is {self.learning_rate}, weight_decay {self.weight_decay}, buffer_km {self.buffer_km}, "
                 f"seed {self.seed}; expected a positive learning_rate and none of the others below 0."
+            )
+        if self.rows == "geodetic" and set(self.nets) & set(RASTER):
+            raise ValueError(
+                "rows are geodetic, but hybrid and cnn learn from all observations; leave out rows, or them."
+            )
+        if not 0 < self.band_degrees <= 90 or not self.geodetic_sigma >= 0:
+            raise ValueError(
+                f"band_degrees is {self.band_degrees}, geodetic_sigma {self.geodetic_sigma}; expected above 0 and up "
+                "to 90 degrees, and at least 0 kg m-2."
             )
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"hidden is {self.hidden}; expected one width or more, each at least 1.")

@@ -18,6 +18,7 @@ from glacierscale.models.functionals import Functionals
 from glacierscale.models.raster import RasterNet, predict
 from glacierscale.models.scene import Scene
 from glacierscale.models.surface import INPUTS
+from glacierscale.region import seamless
 from glacierscale.schema import OBSERVATION_KINDS
 from glacierscale.store.files import Files
 from glacierscale.training import raster_task
@@ -165,7 +166,7 @@ def drawn_weights(seen: Functionals, plan: FoldPlan, options: TrainOptions, memb
 
 def neighbours(seen: Functionals) -> npt.NDArray[np.integer]:
     """Stretch of ground of each observation, along the axis on which they spread most: (observation,) 0 to 9."""
-    metres = np.stack([seen.lon * np.cos(np.radians(seen.lat.mean())), seen.lat], axis=-1)
+    metres = np.stack([seamless(seen.lon) * np.cos(np.radians(seen.lat.mean())), seen.lat], axis=-1)
     metres -= metres.mean(axis=0)
     along = metres @ np.linalg.svd(metres, full_matrices=False)[2][0]
     rank: npt.NDArray[np.integer] = np.argsort(np.argsort(along, kind="stable"))

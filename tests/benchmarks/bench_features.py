@@ -23,7 +23,8 @@ import xarray as xr
 
 from glacierscale import compute, provenance, schema, synthetic
 from glacierscale.cube import IngestOptions, writing
-from glacierscale.cube.reading import Sources, in_years
+from glacierscale.cube.reading import Sources
+from glacierscale.cube.weather import in_years
 from glacierscale.features import climate as kernels
 from glacierscale.features import tensors, zonal
 from glacierscale.features.options import FeaturizeOptions
@@ -40,11 +41,14 @@ def make_cube(glaciers: int, folder: Path) -> Store:
     options = synthetic.SyntheticOptions(glaciers=glaciers, first_year=YEARS.first, last_year=YEARS.last, observed=0)
     shapes = outlines.normalize(synthetic.outlines(options), "rgi6")
     fields = climate.normalize([synthetic.climate(options)], "era5")
+    elevation = terrain.normalize_dem(synthetic.terrain(options))
     sources = Sources(
         outlines=shapes,
-        elevation=terrain.normalize_dem(synthetic.terrain(options)),
+        crs_wkt=elevation.attrs["crs_wkt"],
+        elevation=elevation,
         thickness=None,
-        climate=in_years(fields, YEARS, "synthetic"),
+        climate=in_years(fields, YEARS, "synthetic")[0],
+        last_year_with_climate=YEARS.last,
         observations=empty(),
         inventories=None,
     )

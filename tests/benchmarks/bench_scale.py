@@ -21,7 +21,8 @@ from typing import Any
 
 from glacierscale import compute, provenance, schema, synthetic
 from glacierscale.cube import IngestOptions, ingest, writing
-from glacierscale.cube.reading import Sources, in_years, within
+from glacierscale.cube.reading import Sources, within
+from glacierscale.cube.weather import in_years
 from glacierscale.demonstration import write_raw
 from glacierscale.features.tensors import featurize
 from glacierscale.reconstruction import reconstruct
@@ -44,11 +45,14 @@ def make_cube(glaciers: int, folder: Path, per_block: int) -> Store:
         return store
     options = synthetic.SyntheticOptions(glaciers=glaciers, first_year=YEARS.first, last_year=YEARS.last, observed=0)
     region = Region("synthetic", years=YEARS)
+    elevation = terrain.normalize_dem(synthetic.terrain(options))
     sources = Sources(
         outlines=within(outlines.normalize(synthetic.outlines(options), "rgi6"), region),
-        elevation=terrain.normalize_dem(synthetic.terrain(options)),
+        crs_wkt=elevation.attrs["crs_wkt"],
+        elevation=elevation,
         thickness=None,
-        climate=in_years(climate.normalize([synthetic.climate(options)], "era5"), YEARS, "synthetic"),
+        climate=in_years(climate.normalize([synthetic.climate(options)], "era5"), YEARS, "synthetic")[0],
+        last_year_with_climate=YEARS.last,
         observations=empty(),
         inventories=None,
     )

@@ -58,7 +58,7 @@ def maps(size: Size) -> dict[str, np.ndarray]:
     identity = ("lon", "lat", "area_m2", "centre_lon", "centre_lat", "resolution")
     names = np.array([f"RGI60-11.{number:05.0f}" for number in numbers])
     return made | dict.fromkeys(identity, numbers) | {
-        "glacier_id": names, "unit_id": names, "set_aside": np.full(n, ""),
+        "glacier_id": names, "unit_id": names, "subregion": np.full(n, ""), "set_aside": np.full(n, ""),
     }  # fmt: skip
 
 

@@ -100,7 +100,7 @@ def tries_of_a_killer() -> str:
 
 
 def every_block_runs_once(folder: Path) -> None:
-    run(job(folder, (0, 0.05, 0)), 20)
+    run(job(folder, (0, 0.2, 0)), 20)  # long enough for the second worker to come in
     assert written(folder) == Counter(range(20))
     assert Counter(event.block for event in events(folder, "compute")) == Counter(range(20))
     if on_cluster():

@@ -260,9 +260,15 @@ def test_a_cut_off_raster_is_refused_naming_its_entry(raw: Raw, capsys: pytest.C
     refused(raw, r"[Rr]ead", capsys, "dem")
 
 
-def test_a_catalogue_without_a_role_is_refused(raw: Raw, capsys: pytest.CaptureFixture[str]) -> None:
-    raw.entries(lambda sources: sources.pop("dem"))
-    refused(raw, r"catalogue demo has 0 entries of role terrain, expected one", capsys)
+def test_a_catalogue_without_terrain_and_without_inventory_is_refused(
+    raw: Raw, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def drop(sources: Any) -> None:
+        for name in [n for n, one in sources.items() if one["metadata"]["role"] in ("terrain", "inventory")]:
+            del sources[name]
+
+    raw.entries(drop)
+    refused(raw, r"has neither an entry of role terrain nor an inventory; add one of them", capsys)
 
 
 def test_a_catalogue_without_climate_is_refused(raw: Raw, capsys: pytest.CaptureFixture[str]) -> None:
@@ -363,3 +369,69 @@ def test_a_table_without_observations_is_told_at_training(
     assert main(["featurize", str(raw.cube), "--to", str(tmp_path / "features.zarr")]) == 0
     assert main(["train", str(tmp_path / "features.zarr"), "--to", str(tmp_path / "model")]) == 2
     assert re.search(r"observ", capsys.readouterr().err)
+
+
+def test_a_subregion_without_glaciers_is_refused(raw: Raw, capsys: pytest.CaptureFixture[str]) -> None:
+    message = r"Ubaye has no glacier in the region; expected some of .*Correct `subregions`"
+    refused(raw, message, capsys, "", "--options.subregions", '["Ubaye"]')
+
+
+def test_an_inventory_that_names_a_glacier_twice_is_refused(raw: Raw, capsys: pytest.CaptureFixture[str]) -> None:
+    raw.table("inventories.csv", lambda t: pd.concat([t, t.iloc[[3]]]))
+    refused(raw, r"in the inventory twice, such as RGI60-99\.\d+ in \d+; keep one row", capsys)
+
+
+def test_inventories_that_disagree_by_more_than_a_glacier_are_refused(
+    raw: Raw, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw.table("inventories.csv", lambda t: t.assign(area_m2=t.area_m2 * np.where(t.index == len(t) - 1, 100, 1)))
+    refused(raw, r"the inventories disagree by more than the glacier's size at 1 glaciers", capsys)
+
+
+def test_months_after_the_climate_are_refused_or_a_climatology(raw: Raw, capsys: pytest.CaptureFixture[str]) -> None:
+    raw.climate(lambda ds: ds.isel(time=slice(0, -12)))
+    end = int(str(last_month(raw))[:4])
+    assert raw.ingest(2000, end + 1) == 2
+    assert f"years after {end} can be filled with means (climate_end: climatology)" in capsys.readouterr().err
+    raw.table("observations.csv", lambda t: t.assign(obs_year=t.obs_year.where(t.index != 0, end + 1)))
+    assert raw.ingest(2000, end + 1, "--options.climate_end", "climatology") == 0
+    cube = Store.at(raw.cube).open()
+    assert cube.attrs["last_year_with_climate"] == end
+    assert "the climate ends there; catalogue a longer one to use them" in cube.attrs["observations_left_out"]
+    assert cube.sizes["time"] == 12 * (end + 2 - 2000)
+    with xr.open_zarr(raw.folder / "climate.zarr") as found:
+        means = found.t2m.groupby("time.month").mean().values[:9] - 273.15  # of all its years, fewer than 30
+    filled = cube.temp.isel(time=slice(-9, None)).values  # its last months are October to December
+    assert np.abs(np.sort(filled, axis=None) - np.sort(means, axis=None)).max() < 1e-3
+
+
+def last_month(raw: Raw) -> np.datetime64:
+    with xr.open_zarr(raw.folder / "climate.zarr") as found:
+        return np.asarray(found.time.values, "datetime64[M]")[-1]
+
+
+def test_a_geodetic_error_of_zero_is_refused(raw: Raw, capsys: pytest.CaptureFixture[str]) -> None:
+    def zero(table: pd.DataFrame) -> pd.DataFrame:
+        return table.assign(obs_kind="geodetic", obs_sigma=0.0, obs_start="2001-10-01", obs_end="2006-09-30").iloc[:1]
+
+    raw.table("observations.csv", zero)
+    refused(raw, r"obs_sigma is not positive; leave it empty for the default", capsys)
+
+
+def test_a_catalogue_without_terrain_takes_the_inventories(raw: Raw) -> None:
+    from glacierscale.features.tensors import featurize
+
+    raw.entries(lambda entries: [entries.pop(n) for n in list(entries) if entries[n]["metadata"]["role"] == "terrain"])
+    elevations = {"min_elevation": lambda t: t.mean_elevation - 250.0, "aspect": 90.0}
+    raw.table("inventories.csv", lambda t: t.assign(**elevations))
+    assert raw.ingest() == 0
+    cube = Store.at(raw.cube).open()
+    assert ("elevation" in cube, cube.sizes["x"], cube.sizes["y"]) == (False, 0, 0)
+    features = featurize(raw.cube, to=raw.folder / "features.zarr").open()
+    known = np.isfinite(cube.inventory_mean_elevation.values).any(axis=1)
+    np.testing.assert_array_equal(np.array(features.set_aside.values.tolist()) == "", known)
+    mean = (features.band_elevation * features.band_area).sum("band") / features.band_area.sum("band")
+    stated = np.nanmean(cube.inventory_mean_elevation.values[known], axis=1)
+    np.testing.assert_allclose(mean.values[known], stated, atol=15)
+    sin = features.predictors.values[known][:, :, np.array(features.predictor.values.tolist()) == "sin_aspect"]
+    np.testing.assert_allclose(sin, 1.0, atol=1e-6)

@@ -17,6 +17,10 @@ OPTIONS = EvaluateOptions(draws=300)
 
 FEW = EvaluateOptions(draws=100)
 
+OF_ROWS = (
+    "predictions", "scores", "scores_by_group", "coefficients", "effects", "partial_effects", "contributions",
+)  # fmt: skip
+
 OF_RASTERS = {
     "predictions_by_kind": [
         "scheme", "model", "fold", "glacier_id", "kind", "hydro_year", "elevation", "observed", "predicted", "std",
@@ -32,7 +36,7 @@ OF_RASTERS = {
 def test_tables_are_written_once_with_their_stamp(model: Any, features: Any, tmp_path: Path) -> None:
     first = evaluate(model, features, to=tmp_path, options=OPTIONS)
     names = {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
-    assert set(names) == {"predictions.parquet", "scores.parquet", "scores_by_group.parquet", "coefficients.parquet"}
+    assert set(names) == {f"{name}.parquet" for name in OF_ROWS}
     pd.testing.assert_frame_equal(evaluate(model, features, to=tmp_path, options=OPTIONS), first)
     assert {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == names
     with pytest.raises(provenance.StampMismatch, match=r"options.draws: there 300, now 400"):
@@ -53,6 +57,16 @@ def test_a_lost_table_is_written_again_and_a_broken_one_is_named(model: Any, fea
         evaluate(model, features, to=tmp_path, options=FEW)
 
 
+def test_a_model_without_lasso_has_no_linear_tables_and_it_is_said(
+    model: Any, features: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluate(dataclasses.replace(model, nets={"mlp": model.nets["mlp"]}), features, to=tmp_path, options=FEW)
+    assert not (tmp_path / "coefficients.parquet").exists()
+    for name in ("effects", "partial_effects", "contributions"):
+        assert set(pd.read_parquet(tmp_path / f"{name}.parquet").model) == {"mlp"}
+    assert "no linear effects: the model has no lasso, only mlp; add it to nets" in caplog.text
+
+
 def test_tables_are_not_written_into_a_store(model: Any, features: Any) -> None:
     with pytest.raises(ValueError, match=r"scores lies inside the store .*features\.zarr; write beside it"):
         evaluate(model, features, to=f"{features.url}/scores")
@@ -62,8 +76,7 @@ def test_networks_of_ice_cells_add_their_tables_once(
     raster_model_folder: Path, features: Any, patches: Path, tmp_path: Path
 ) -> None:
     first = evaluate(raster_model_folder, features, to=tmp_path, patches=patches, options=FEW)
-    common = {"predictions", "scores", "scores_by_group", "coefficients"}
-    assert {p.name for p in tmp_path.iterdir()} == {f"{name}.parquet" for name in common | set(OF_RASTERS)}
+    assert {p.name for p in tmp_path.iterdir()} == {f"{name}.parquet" for name in {*OF_ROWS, *OF_RASTERS}}
     for name, columns in OF_RASTERS.items():
         table = pd.read_parquet(tmp_path / f"{name}.parquet")
         assert list(table.columns) == columns

@@ -148,3 +148,19 @@ def test_rows_that_the_networks_cannot_see_are_counted_with_what_to_do(
     )
     with pytest.raises(ValueError, match=r"^2 annual rows cannot be seen by the raster networks; .*set_aside of the"):
         held_out_predictions(dataclasses.replace(raster_model, raster_plan=plan), rows, scene)
+
+
+def test_boosting_stands_beside_the_nets_where_it_is_asked_for(model: Any, rows: Any) -> None:
+    from glacierscale.evaluation.options import EvaluateOptions
+    from glacierscale.evaluation.scoring import score
+
+    table = held_out_predictions(model, rows, with_boosting=True)
+    assert set(table.model) == {"lasso", "mlp", "boosting", *nulls.NULLS}
+    own = table[table.model == "boosting"]
+    assert own.groupby("scheme").size().to_dict() == {"logo": len(rows), "lsygo": len(rows)}
+    assert np.isfinite(own.predicted).all()
+    assert own["std"].isna().all()
+    scores = score(table, EvaluateOptions(draws=100))[0].set_index(["scheme", "model", "metric"]).value
+    difference = scores["logo", "lasso", "rmse"] - scores["logo", "boosting", "rmse"]
+    assert scores["logo", "lasso", "rmse_difference_to_boosting"] == pytest.approx(difference)
+    assert ("logo", "boosting", "crps") not in scores.index

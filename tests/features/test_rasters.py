@@ -157,7 +157,7 @@ def test_a_glacier_on_the_antimeridian_of_a_grid_around_the_earth_is_whole() -> 
     elevation = np.broadcast_to(3000 + 1e5 * np.sin(np.radians(x)), (len(y), len(x)))
     outline = {"vertex_lon": [179.95, -179.95, -179.95, 179.95], "vertex_lat": [60.2, 60.2, 60.25, 60.25]}
     cube = xr.Dataset(
-        {name: ("glacier", [name]) for name in ("glacier_id", "unit_id")}
+        {name: ("glacier", [name]) for name in ("glacier_id", "unit_id", "subregion")}
         | {name: ("glacier", [0.0]) for name in ("lon", "lat", "area_m2")}
         | {"vertex_start": ("glacier", [0]), "vertex_count": ("glacier", [4]), "elevation": (("y", "x"), elevation)}
         | {name: ("vertex", np.array(values)) for name, values in outline.items()}

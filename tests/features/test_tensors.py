@@ -11,9 +11,9 @@ import pytest
 import xarray as xr
 
 import glacierscale as gs
-from glacierscale import provenance
+from glacierscale import provenance, schema
 from glacierscale.cube import IngestOptions
-from glacierscale.features import climate, tensors
+from glacierscale.features import climate, tensors, zonal
 from glacierscale.features.options import FeaturizeOptions
 from glacierscale.features.tensors import featurize, predictor_units
 
@@ -86,7 +86,7 @@ def test_blocks_do_not_change_what_is_computed(dataset: xr.Dataset, cube: Any) -
     loaded = tensors.load_block(opened, slice(0, 6))
     whole = tensors.compute_block(opened, zonal.Frame.of(opened), loaded, FeaturizeOptions())
     for name, values in whole.items():
-        if name not in ("glacier_id", "unit_id", "set_aside"):
+        if name not in ("glacier_id", "unit_id", "subregion", "set_aside"):
             np.testing.assert_allclose(dataset[name].values, values, rtol=2e-5, atol=1e-3, err_msg=name)
 
 
@@ -138,6 +138,20 @@ def test_a_climate_of_height_alone_gives_the_same_predictors_however_it_is_poole
     for name in ("temp_jul", "cpdd", "cpdd_anomaly", "winter_snow"):
         np.testing.assert_allclose(of(pooled, name), of(dataset, name), rtol=2e-3, atol=0.2, err_msg=name)
     assert pooled.attrs["recipe"]["climate_radius_km"] == 8.0
+
+
+def test_glaciers_on_both_sides_of_the_antimeridian_need_the_memory_of_neighbours(cube: Any) -> None:
+    dataset = cube.open().load()
+    turned = dataset.assign_coords(lon=("glacier", np.where(dataset.lon > dataset.lon.mean(), 179.99, -179.99)))
+    grid = {"clim_lon": ("clim_lon", np.arange(-179.875, 180, 0.25)), "clim_lat": ("clim_lat", np.arange(40, 50, 0.25))}
+    around = turned.drop_dims(["clim_lon", "clim_lat"]).assign_coords(grid)
+    months = dataset.sizes["time"]
+    assert tensors._climate_bytes(around, 6) <= 5 * 5 * months * tensors._BYTES_OF_CLIMATE
+    apart = around.assign_coords(
+        lon=("glacier", np.linspace(-170.0, 170.0, 6)), lat=("glacier", np.linspace(40, 50, 6))
+    )
+    assert tensors._climate_bytes(apart, 6) > 40 * 40 * months * tensors._BYTES_OF_CLIMATE
+    assert tensors._climate_bytes(apart, 6) <= zonal.MAX_CLIMATE_VALUES * tensors._BYTES_OF_CLIMATE
 
 
 # Absent months
@@ -216,7 +230,7 @@ def test_glaciers_without_climate_are_set_aside_and_the_others_are_unchanged(
     for name in ("predictors", "temp", "precip", "lapse_rate", "ref_height", "band_elevation", "band_area"):
         assert np.isnan(found[name][[0, 5]]).all(), name
         assert np.isfinite(found[name][1:5]).all(), name
-    for name in ("glacier_id", "unit_id", "lon", "lat", "area_m2"):
+    for name in schema.IDENTITY:
         np.testing.assert_array_equal(found[name], dataset[name])
     np.testing.assert_allclose(of(found, "temp_jul")[1:5], of(dataset, "temp_jul")[1:5], atol=0.01)
     assert featurize(tmp_path / "c.zarr", to=tmp_path / "f.zarr", options=options) == store

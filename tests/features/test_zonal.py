@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import shapely
 import xarray as xr
 
-from glacierscale.features import climate, zonal
+from glacierscale.features import climate, windows, zonal
 from glacierscale.features.coverage import Grid, cover
 
 
@@ -246,10 +247,13 @@ def test_pooling_keeps_the_months_of_the_glacier_s_own_cells_and_leaves_out_cell
     assert found["ref_height"][5] == pytest.approx(height[row, column], abs=1e-3)
 
 
+GRID_LAT = np.arange(40.5, 90, 1.0)
+
+
 def around_the_earth(lon: float, lat: float, turn: int) -> tuple[zonal.Frame, zonal.Outlines]:
     """Squares of 0.4 degrees at a longitude, cut at the antimeridian, on a grid of 2 degrees turned by some columns."""
     rng = np.random.default_rng(9)
-    centres_lat = np.arange(40.5, 90, 1.0)
+    centres_lat = GRID_LAT
     shape = (24, len(centres_lat), 180)
     height = rng.uniform(0, 3000, shape[1:])
     cube = xr.Dataset(
@@ -289,6 +293,65 @@ def test_pooling_over_the_antimeridian_and_the_pole_is_that_of_anywhere_else(lat
     there = zonal.climate(*around_the_earth(180.0, lat, 90), lapse_rate_k_km=-6.5, radius_km=radius_km)
     for name, values in here.items():
         np.testing.assert_allclose(there[name], values, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_climate_over_the_antimeridian_is_that_of_anywhere_else_and_reads_no_more_cells() -> None:
+    here, there = around_the_earth(0.0, 62.0, 0), around_the_earth(180.0, 62.0, 90)
+    for name, values in zonal.climate(*here, lapse_rate_k_km=None).items():
+        np.testing.assert_allclose(zonal.climate(*there, lapse_rate_k_km=None)[name], values, rtol=1e-4, atol=1e-4)
+    shapes = [windows.around(frame.climate, *outlines.places, 0.0)[2].shape for frame, outlines in (here, there)]
+    assert shapes[0] == shapes[1]
+    assert shapes[1][1] <= 5
+
+
+@pytest.mark.parametrize("first", [-180.0, 178.0, -182.0, 0.0])
+def test_climate_does_not_depend_on_where_a_grid_around_the_earth_begins(first: float) -> None:
+    frame, outlines = around_the_earth(180.0, 62.0, 90)
+    lon = -179.0 + 2 * np.arange(180)
+    turn = round((first - lon[0] - 1) / 2)
+    grid = Grid.from_centres(lon + 1 + 2 * turn, GRID_LAT)
+    middle = Grid.from_centres(lon + 1, GRID_LAT)  # cells centred on the antimeridian
+    turned = zonal.Frame(cube=frame.cube.roll(clim_lon=-turn), terrain=grid, climate=grid, geographic=True)
+    whole = zonal.Frame(cube=frame.cube, terrain=middle, climate=middle, geographic=True)
+    expected = zonal.climate(whole, outlines, lapse_rate_k_km=None)
+    for name, values in zonal.climate(turned, outlines, lapse_rate_k_km=None).items():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
+        assert np.isfinite(values).all()
+
+
+def test_a_grid_of_a_region_that_runs_on_over_the_antimeridian_serves_both_sides() -> None:
+    frame, outlines = around_the_earth(180.0, 62.0, 90)
+    columns = np.arange(175, 185) % 180
+    grid = Grid.from_centres(-179.0 + 2 * np.arange(175, 185), GRID_LAT)
+    part = zonal.Frame(cube=frame.cube.isel(clim_lon=columns), terrain=grid, climate=grid, geographic=True)
+    expected = zonal.climate(frame, outlines, lapse_rate_k_km=None)
+    for name, values in zonal.climate(part, outlines, lapse_rate_k_km=None).items():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_glaciers_far_apart_read_their_climate_in_halves_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    (frame, first), (_, second) = around_the_earth(180.0, 62.0, 0), around_the_earth(100.0, 48.0, 0)
+    arrays = {f.name: [getattr(part, f.name) for part in (first, second)] for f in fields(first)}
+    arrays["polygon"][1] = arrays["polygon"][1] + 1
+    outlines = zonal.Outlines(**{name: np.concatenate(parts) for name, parts in arrays.items()})
+    whole = zonal.climate(frame, outlines, lapse_rate_k_km=None)
+    shapes = []
+    cover_cells = zonal.cover
+    monkeypatch.setattr(zonal, "cover", lambda *given: shapes.append(given[-1].shape) or cover_cells(*given))
+    monkeypatch.setattr(zonal, "MAX_CLIMATE_VALUES", 24 * 100)
+    halves = zonal.climate(frame, outlines, lapse_rate_k_km=None)
+    assert len(shapes) == 2
+    assert max(rows * columns for rows, columns in shapes) < 25
+    for name, values in whole.items():
+        np.testing.assert_allclose(halves[name], values, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_glaciers_whose_climate_is_pooled_over_all_of_it_are_not_halved(
+    opened: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zonal, "MAX_CLIMATE_VALUES", 1)
+    grid = windows.around(opened.frame.climate, *opened.outlines.places, 5.0)[2]
+    assert not zonal._worth_halving(opened.frame, opened.outlines, 5.0, grid)
 
 
 def test_lapse_rates_at_the_antimeridian_see_the_neighbours_beyond() -> None:

@@ -25,7 +25,7 @@ def test_topography_interacts_with_seasonal_climate_and_nothing_else() -> None:
     assert pairs == {
         (place, season) for place in ("slope20", "area") for season in ("cpdd_anomaly", "winter_snow_anomaly")
     }
-    assert len(lasso.interactions([*TOPOGRAPHY, *lasso.INTERACTING_CLIMATE])) == 24
+    assert len(lasso.interactions([*TOPOGRAPHY, *lasso.INTERACTING_CLIMATE])) == 3 * len(TOPOGRAPHY)
 
 
 def test_columns_are_predictors_then_products() -> None:

@@ -54,6 +54,7 @@ def patches_of(glaciers: int = 3, size: int = 6, resolution: float = 100.0, seed
     along = {
         "glacier_id": ids,
         "unit_id": np.array([f"U{number // 2}" for number in range(glaciers)]),
+        "subregion": np.full(glaciers, ""),
         "set_aside": np.full(glaciers, "", "U20"),
         "feature_row": np.arange(glaciers) * 10,
         "centre_lon": 10.0 + np.arange(glaciers),

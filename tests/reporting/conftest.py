@@ -28,6 +28,7 @@ def reconstruction(glaciers: int = 20, members: int = 4, residual: float = 250.0
         "smb_member": member,
         "glacier_id": [f"RGI60-11.{n:05d}" for n in range(glaciers)],
         "unit_id": [f"RGI60-11.{n:05d}" for n in range(glaciers)],
+        "subregion": [""] * glaciers,
         "lon": rng.uniform(10.7, 11.0, glaciers),
         "lat": rng.uniform(46.75, 46.95, glaciers),
         "area_m2": rng.uniform(2e5, 2e7, glaciers),
@@ -100,6 +101,7 @@ def surface_store(url: str, ids: list[str], areas: list[float], *, cells: int = 
     arrays = {
         "glacier_id": np.array(ids),
         "unit_id": np.array([name.split("_d")[0] for name in ids]),
+        "subregion": np.full(len(ids), ""),
         "area_m2": np.array(areas),
         "resolution": np.full(n, 100.0),
         "set_aside": np.array(["no climate there" if name in aside else "" for name in ids]),

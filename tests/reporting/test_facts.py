@@ -74,6 +74,7 @@ def test_options_and_region_are_objects_and_say_what_was_left_open(run):
     told = facts(smb, cube)
     assert list(told) == ["Region", "Data", "Options", "Software"]
     assert told["Region"]["hydrological years"] == "1975 to 1980"
+    assert told["Region"]["months of a year"] == "October to September"
     assert told["Region"]["bounds"] == {"west": 9.0, "south": 46.0, "east": 10.0, "north": 47.0}
     assert told["Options"]["Ingest"] == {"climate": "default", "member": "default", "glaciers_per_block": 512}
     assert told["Options"]["Featurize"] == {"bands": 20, "reference_years": "1980, 1990"}

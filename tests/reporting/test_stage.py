@@ -24,8 +24,14 @@ def run(made, cube, tmp_path):
     stamp = provenance.Stamp(verb="reconstruct", options={"net": "mlp"}, inputs={})
     store = Store(str(tmp_path / "smb.zarr"), schema.RECONSTRUCTION)
     static = data[["hydro_year"]].reset_coords(drop=True).assign_attrs(hemisphere="north")
-    store.declare(static, stamp, sizes=dict(data.sizes), chunks={"glacier": len(ids)}, without=["smb_winter"])
-    names = ("glacier_id", "unit_id", "lon", "lat", "area_m2", "smb", "smb_std", "smb_member", "set_aside")
+    store.declare(
+        static,
+        stamp,
+        sizes=dict(data.sizes),
+        chunks={"glacier": len(ids)},
+        without=["smb_winter", "smb_gapfilled", "smb_gapfilled_std"],
+    )
+    names = (*schema.IDENTITY, "smb", "smb_std", "smb_member", "set_aside")
     store.write(store.blocks()[0], {name: data[name].values for name in names})
     provenance.write_table(made.predictions(data), Files.at(tmp_path), "predictions.parquet", stamp)
     provenance.write_table(made.scores(), Files.at(tmp_path), "scores.parquet", stamp)

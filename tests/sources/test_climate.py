@@ -161,9 +161,27 @@ def test_longitudes_over_greenwich_become_contiguous_and_latitude_is_sorted() ->
     assert float(result["temp"].sel(clim_lon=-1, clim_lat=46)[0]) == pytest.approx(270 + 3.59 + 46 - 273.15, abs=1e-4)
 
 
-def test_a_grid_over_the_antimeridian_has_its_seam_there() -> None:
-    result = climate.normalize([make(lon=[179.0, 180.0, 181.0])], "cmip5")
-    assert list(result["clim_lon"].values) == [-180.0, -179.0, 179.0]
+@pytest.mark.parametrize("lon", [[179.0, 180.0, 181.0], [-179.0, 179.0, 180.0], [-180.0, -179.0, 179.0]])
+def test_a_grid_of_a_region_runs_on_over_the_antimeridian_however_longitudes_are_counted(lon: list[float]) -> None:
+    source = make(lon=lon)
+    source["tas"] = source["tas"] + (source["lon"] % 360) * 0.01
+    source["tas"].attrs = {"units": "K"}
+    result = climate.normalize([source], "cmip5")
+    assert list(result["clim_lon"].values) == [179.0, 180.0, 181.0]
+    np.testing.assert_allclose(result["temp"][0, 0], 270 + np.array([1.79, 1.80, 1.81]) - 273.15, atol=1e-4)
+
+
+def test_a_grid_around_the_earth_has_its_seam_at_the_antimeridian() -> None:
+    result = climate.normalize([make(lon=list(range(0, 360, 30)))], "cmip5")
+    assert list(result["clim_lon"].values) == list(np.arange(-180.0, 180.0, 30.0))
+
+
+def test_height_around_the_earth_serves_a_grid_over_the_antimeridian() -> None:
+    world = make(lon=list(range(-180, 180)))
+    world = world[[]].assign(orog=world["tas"][0] * 0 + (world["lon"] % 360) * 10)
+    world["orog"].attrs = {"units": "m"}
+    result = climate.normalize([make(lon=[179.0, 180.0, 181.0]), world], "cmip5")
+    np.testing.assert_allclose(result["clim_height"][0], [1790, 1800, 1810])
 
 
 def test_files_of_one_variable_are_joined_along_time() -> None:

@@ -206,3 +206,13 @@ def test_glaciers_off_the_grid_are_named(oetztal: gpd.GeoDataFrame) -> None:
         outlines.check_on_grid(result, (west + 0.005, south, east, north), "the climate grid")
     projected = tuple(result.to_crs("EPSG:32632").total_bounds)
     outlines.check_on_grid(result, projected, "the terrain", crs="EPSG:32632")
+
+
+def test_a_glacier_on_the_antimeridian_lies_on_a_grid_that_runs_on_over_it() -> None:
+    cut = MultiPolygon([box(179.9, 70, 180, 70.1), box(-180, 70, -179.95, 70.1)])
+    result = outlines.normalize(table([cut]), "rgi6")
+    for grid in ((179.5, 69, 181, 71), (-181, 69, -179.5, 71), (-180.125, 69, 179.875, 71), (0, 69, 360, 71)):
+        outlines.check_on_grid(result, grid, "the climate")
+    for grid in ((179.95, 69, 181, 71), (179.5, 69, 180.01, 71), (-180, 69, -179.5, 71)):
+        with pytest.raises(ValueError, match=r"glacier off the grid: RGI60-11\.00001 reach outside the climate"):
+            outlines.check_on_grid(result, grid, "the climate")

@@ -51,7 +51,7 @@ def arrays(block: Block, size: int = 4) -> dict[str, np.ndarray]:
     numbers = np.arange(block.start, block.stop)
     return made | {
         **{name: numbers.astype(float) for name in ("lon", "lat", "area_m2", "centre_lon", "centre_lat", "resolution")},
-        **{name: np.array([f"G{number}" for number in numbers]) for name in ("glacier_id", "unit_id")},
+        **{name: np.array([f"G{number}" for number in numbers]) for name in ("glacier_id", "unit_id", "subregion")},
         "feature_row": numbers,
         "set_aside": np.full(n, ""),
     }

@@ -49,7 +49,9 @@ def declared(url: str) -> Store:
     static = xr.Dataset({"hydro_year": ("hydro_year", np.arange(2000, 2000 + YEARS, dtype="int32"))})
     sizes = {"glacier": GLACIERS, "member": MEMBERS}
     store = Store(url, schema.RECONSTRUCTION)
-    return store.declare(static, stamp, sizes=sizes, chunks={"glacier": 2}, without=["smb_winter"])
+    return store.declare(
+        static, stamp, sizes=sizes, chunks={"glacier": 2}, without=["smb_winter", "smb_gapfilled", "smb_gapfilled_std"]
+    )
 
 
 def write(store: Store, start: int) -> None:
@@ -62,6 +64,7 @@ def write(store: Store, start: int) -> None:
         {
             "glacier_id": np.array([f"G{n:03d}" for n in range(block.start, block.stop)]),
             "unit_id": np.array(["U"] * count),
+            "subregion": np.array([""] * count),
             **{name: rng.uniform(1, 2, count) for name in ("lon", "lat", "area_m2")},
             "smb": members.mean(axis=0),
             "smb_std": members.std(axis=0),

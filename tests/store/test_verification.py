@@ -33,7 +33,7 @@ def arrays(block: Block, size: int) -> dict[str, np.ndarray]:
         "rasters": rng.normal(20, 5, (n, 1, size, size)),
         "radiation": rng.normal(200, 50, (n, 12, size, size)),
         **{name: rng.normal(0, 1, n) for name in ("lon", "lat", "area_m2", "centre_lon", "centre_lat", "resolution")},
-        **{name: np.array([f"G{number}" for number in range(n)]) for name in ("glacier_id", "unit_id")},
+        **{name: np.array([f"G{number}" for number in range(n)]) for name in ("glacier_id", "unit_id", "subregion")},
         "feature_row": np.arange(n),
         "set_aside": np.full(n, ""),
     }

@@ -52,7 +52,7 @@ def planned(glaciers: int) -> tuple[np.ndarray, np.ndarray, folds.FoldPlan]:
 
 
 @pytest.mark.parametrize("glaciers", [4, 12])
-def test_members_stop_by_whole_glaciers_where_the_fold_holds_out_glaciers_and_has_enough_else_by_years(
+def test_members_stop_by_whole_glaciers_where_the_fold_holds_out_them_alone_and_has_enough_else_by_years(
     glaciers: int,
 ) -> None:
     unit, year, plan = planned(glaciers)
@@ -61,13 +61,14 @@ def test_members_stop_by_whole_glaciers_where_the_fold_holds_out_glaciers_and_ha
         scaled=np.zeros((number, rows, 1)),
         left=np.zeros((number, rows)),
         weight=np.ones(rows),
+        stated=np.ones(rows),
         group=nets.inner_groups(plan, unit, year),
         plan=plan,
         predictors=("a",),
     )
     training, validation = nets.draw(lesson, TrainOptions(members=3))
     for at, fold in enumerate(plan.folds):
-        whole = unit if glaciers == 12 and fold.scheme in ("logo", "lsygo") else year
+        whole = unit if glaciers == 12 and fold.scheme == "logo" else year
         for learn, stop in zip(training[at], validation[at], strict=True):
             np.testing.assert_array_equal(np.flatnonzero(learn | stop), np.sort(fold.train))  # never a test row
             assert not np.intersect1d(whole[learn], whole[stop]).size
@@ -139,3 +140,113 @@ def test_what_does_not_train_is_told_with_its_reasons(caplog: pytest.LogCaptureF
     caplog.clear()
     loop._tell_left_out([], None)
     assert caplog.text == ""
+
+
+def geodetic(few: Any, glaciers: int = 20) -> Any:
+    """Two decades of many glaciers, balances a line in the predictors."""
+    rng = np.random.default_rng(5)
+    rows = 2 * glaciers
+    predictors = np.repeat(rng.normal(size=(glaciers, 4)), 2, axis=0) + np.tile([[0.3], [-0.3]], (glaciers, 1))
+    take = np.zeros(rows, int)
+    design = dataclasses.replace(few.design.take(take), predictors=predictors.astype(np.float32))
+    return dataclasses.replace(
+        few,
+        unit_id=np.repeat([f"G{n:03d}" for n in range(glaciers)], 2),
+        hydro_year=np.tile([2009, 2019], glaciers),
+        observed=200 * predictors[:, 0] - 100 * predictors[:, 1] - 400 + rng.normal(0, 30, rows),
+        sigma=np.tile([100.0, 400.0], glaciers),
+        lon=np.repeat(rng.uniform(5, 20, glaciers), 2),
+        lat=np.repeat(rng.uniform(60, 67, glaciers), 2),
+        ols_terms=rng.normal(size=(rows, 2)),
+        design=design,
+    )
+
+
+GEODETIC = TrainOptions(
+    nets=("lasso", "mlp", "kriging"), hold_out=("glacier_groups", "latitude_bands"), glacier_groups=4, members=3,
+    epochs=20, hidden=(4,), base=False, band_degrees=2.0,
+)  # fmt: skip
+PLACED = ("lat", "lon", "cpdd_anomaly", "cpdd")
+
+
+def test_geodetic_rows_train_every_net_of_rows_and_folds_hold_out_whole_glaciers(few: Any, tmp_path: Path) -> None:
+    from glacierscale.models.bundle import SMBModel
+
+    rows = geodetic(few)
+    found = loop.fit(rows, PLACED, GEODETIC, STAMP, row_kind="geodetic")
+    assert set(found.nets) == {"lasso", "mlp", "kriging"}
+    for fold in found.plan.folds[1:]:
+        assert not np.intersect1d(rows.unit_id[fold.train], rows.unit_id[fold.test]).size
+    held = found.held_out(rows.design, "kriging", "glacier_groups")
+    assert np.sqrt(np.mean((held.mean - rows.observed[held.row]) ** 2)) < 0.7 * rows.observed.std()
+    found.save(tmp_path / "model")
+    again = SMBModel.load(tmp_path / "model")
+    for net in found.nets:
+        np.testing.assert_array_equal(again.predict(rows.design, net), found.predict(rows.design, net))
+    assert again.row_kind == "geodetic"
+
+
+def test_absurd_targets_that_are_held_out_change_no_process(few: Any) -> None:
+    rows, options = geodetic(few), dataclasses.replace(GEODETIC, nets=("kriging",))
+    before = loop.fit(rows, PLACED, options, STAMP, row_kind="geodetic")
+    number = before.plan.of("latitude_bands")[1]
+    observed = rows.observed.copy()
+    observed[before.plan.folds[number].test] = 1e7
+    after = loop.fit(dataclasses.replace(rows, observed=observed), PLACED, options, STAMP, row_kind="geodetic")
+    for name in ("support", "weight", "kernel", "centre"):
+        one, other = getattr(before.nets["kriging"], name)[number], getattr(after.nets["kriging"], name)[number]
+        np.testing.assert_array_equal(one, other)
+
+
+def test_years_cannot_be_held_out_of_geodetic_rows(few: Any) -> None:
+    options = dataclasses.replace(GEODETIC, hold_out=("loyo", "glacier_groups"))
+    with pytest.raises(
+        ValueError, match=r"hold_out asks for \['loyo'\], but geodetic rows span many years.*glacier_groups"
+    ):
+        loop.fit(geodetic(few), PLACED, options, STAMP, row_kind="geodetic")
+
+
+def test_errors_count_beside_what_no_model_explains(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+    monkeypatch.setitem(
+        loop._FIT, "lasso", lambda lesson, *rest: seen.update(w=lesson.weight) or nets.fit_lasso(lesson, *rest)
+    )
+    loop.fit(geodetic(few), PLACED, dataclasses.replace(GEODETIC, nets=("lasso",)), STAMP, row_kind="geodetic")
+    assert seen["w"][0] / seen["w"][1] == pytest.approx((400**2 + 250**2) / (100**2 + 250**2))
+
+
+def test_inner_groups_are_bands_where_a_band_is_held_out_and_glaciers_where_there_are_two_years(few: Any) -> None:
+    rows = geodetic(few)
+    plan = folds.plan(rows.unit_id, rows.hydro_year, rows.lon, rows.lat, GEODETIC.hold_out, band_degrees=1.0)
+    group = nets.inner_groups(plan, rows.unit_id, rows.hydro_year)
+    number = np.unique(rows.unit_id, return_inverse=True)[1]
+    np.testing.assert_array_equal(group[0], number)
+    np.testing.assert_array_equal(group[plan.of("glacier_groups")[0]], number)
+    band = np.floor(rows.lat)
+    found = group[plan.of("latitude_bands")[0]]
+    assert all(len(set(band[found == one])) == 1 for one in set(found.tolist()))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "options", "expected"),
+    [
+        (["annual", "geodetic"], {}, "annual"),
+        (["geodetic", "point"], {}, "geodetic"),
+        (["annual", "geodetic"], {"rows": "geodetic"}, "geodetic"),
+        (["geodetic"], {"rows": "annual"}, "annual"),
+        (["geodetic"], {"nets": ("lasso", "hybrid")}, "annual"),
+    ],
+)
+def test_rows_are_annual_where_there_are_annual_balances(
+    kinds: list[str], options: dict[str, Any], expected: str
+) -> None:
+    import xarray as xr
+
+    data = xr.Dataset(
+        {
+            "obs_kind": ("observation", np.array(kinds)),
+            "obs_year": ("observation", np.full(len(kinds), 2009)),
+            "hydro_year": ("hydro_year", np.arange(2000, 2010)),
+        }
+    )
+    assert loop._kind_of_rows(data, TrainOptions(**options)) == expected

@@ -41,6 +41,9 @@ def test_by_default_every_scheme_but_halves_is_held_out_and_every_tabular_net_tr
         ({"raster_weight_decay": -0.1}, r"raster_weight_decay -0\.1; expected .* a decay of at least 0"),
         ({"steps": 0}, "steps is 0; expected at least 1"),
         ({"cell_years": 0}, "cell_years is 0; expected at least 1"),
+        ({"band_degrees": 0.0}, r"band_degrees is 0\.0, .* expected above 0 and up to 90 degrees"),
+        ({"geodetic_sigma": -1.0}, r"geodetic_sigma -1\.0; .* at least 0 kg m-2"),
+        ({"rows": "geodetic", "nets": ("lasso", "cnn")}, "rows are geodetic, but hybrid and cnn learn from all"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any], words: str) -> None:
@@ -67,7 +70,7 @@ def test_a_text_for_a_list_and_numbers_that_cannot_train_are_refused(given: dict
 def test_raster_networks_learn_from_every_kind_and_stand_half_way_between_physics_and_freedom() -> None:
     options = TrainOptions()
     assert (options.targets, options.slack) == (schema.OBSERVATION_KINDS, 0.5)
-    assert set(NETS) == {*TABULAR, *RASTER} == {"lasso", "mlp", "hybrid", "cnn"}
+    assert set(NETS) == {*TABULAR, *RASTER} == {"lasso", "mlp", "kriging", "hybrid", "cnn"}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,12 @@ it left out in ``attrs``.
 from glacierscale.sources.observations.geodetic import geodetic_from_dh, geodetic_norway, hugonnet_decades
 from glacierscale.sources.observations.glacierwide import alpgm_matrix, glacierscale, norway_glacier_wide
 from glacierscale.sources.observations.gridded import gridded_smb
-from glacierscale.sources.observations.inventories import inventories
+from glacierscale.sources.observations.inventories import (
+    estimated_slope20,
+    inventories,
+    merged,
+    of_outlines,
+)
 from glacierscale.sources.observations.selection import REACH_M, inside
 from glacierscale.sources.observations.stakes import iceland_stakes, norway_stakes
 from glacierscale.sources.observations.table import DEFAULT_SIGMA_KG_M2, check_observations, empty
@@ -19,6 +24,7 @@ __all__ = [
     "alpgm_matrix",
     "check_observations",
     "empty",
+    "estimated_slope20",
     "geodetic_from_dh",
     "geodetic_norway",
     "glacierscale",
@@ -27,8 +33,10 @@ __all__ = [
     "iceland_stakes",
     "inside",
     "inventories",
+    "merged",
     "norway_glacier_wide",
     "norway_stakes",
+    "of_outlines",
     "wgms",
     "wgms_profiles",
 ]

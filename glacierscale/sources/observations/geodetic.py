@@ -13,6 +13,10 @@ from glacierscale.units import VOLUME_TO_MASS_KG_M3, VOLUME_TO_MASS_SIGMA_KG_M3,
 DAYS_PER_YEAR = 365.2425
 """Mean length of a year of the Gregorian calendar."""
 
+_SIDES = (
+    (0, "obs_start", "-10-01"),
+    (1, "obs_end", "-09-30"),
+)  # of the year before, in which the period begins or ends
 _END_OF_MELT = 7  # a survey from July on closes the balance year it falls in
 
 
@@ -77,6 +81,10 @@ def geodetic_norway(table: pd.DataFrame) -> pd.DataFrame:
 def hugonnet_decades(table: pd.DataFrame) -> pd.DataFrame:
     """Decadal geodetic balances (Hugonnet et al. 2021), m w.e. per year with standard errors.
 
+    A period from 1 January 2000 to 1 January 2010 counts as the hydrological years 2000 to 2009, which make up most of
+    it: climate by hydrological year then covers both decades, and what the two early winters differ by is a small part
+    of ten years.
+
     Very small glaciers carry the mean of their region instead of a measurement; those values have more than the four
     decimals of the publication and are left out.
 
@@ -95,6 +103,7 @@ def hugonnet_decades(table: pd.DataFrame) -> pd.DataFrame:
     kept = table[~fill].reset_index(drop=True)
     span = kept["period"].str.split("-", expand=True)
     end = pd.to_datetime(span[1] + "-01-01")
+    days = {side: pd.to_datetime((span[number].astype(int) - 1).astype(str) + day) for number, side, day in _SIDES}
     result = table_of(
         {
             "obs_unit_id": kept["rgi_id"],
@@ -102,8 +111,7 @@ def hugonnet_decades(table: pd.DataFrame) -> pd.DataFrame:
             "obs_year": last_hydro_year(end),
             "obs_value": convert(kept["dmdtda"].to_numpy(np.float64), "m w.e.", "kg m-2"),
             "obs_sigma": convert(kept["err_dmdtda"].to_numpy(np.float64), "m w.e.", "kg m-2"),
-            "obs_start": pd.to_datetime(span[0] + "-01-01"),
-            "obs_end": end,
+            **days,
         }
     )
     result.attrs["dropped_fills"] = int(fill.sum())

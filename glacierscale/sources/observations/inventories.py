@@ -2,109 +2,163 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-_FRENCH = {
-    "area": ("Area", "Surface"),
-    "mean_elevation": ("MEAN_Pixel", "MOY"),
-    "max_elevation": ("MAX_Pixel", "MAX_PixelV", "MAX"),
-    "slope20": ("slope20_evo", "slope20"),
-    "year": ("Annee", "Année", "Date_"),
-}
-_COLUMNS = ("glacier_id", "year", "area_m2", "mean_elevation", "max_elevation", "slope20")
+from glacierscale.sources.observations.french import onto_outlines, rows_of
+
+_NEEDED = ("glacier_id", "year", "area_m2", "mean_elevation", "max_elevation", "slope20")
+_COLUMNS = (*_NEEDED, "min_elevation", "aspect")
+
+DOUBT_M2 = 0.15e6
+"""Areas may differ by this, whatever the glacier's size: small ones are hard to tell from snow and from debris."""
 
 
 def inventories(
-    table: pd.DataFrame, convention: str, *, links: pd.DataFrame | None = None, year: int | None = None
+    table: pd.DataFrame, convention: str, *, outlines: gpd.GeoDataFrame | None = None, year: int | None = None
 ) -> pd.DataFrame:
-    """Area, elevations and tongue slope of glaciers in one inventory.
+    """Area, elevations, tongue slope and aspect of glaciers in one inventory.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        As read (the French ones with separator ``;``, some in ISO-8859-1).
+        As read.
     convention : {"glims", "glacierscale"}
-        ``"glims"`` are the French inventories: areas in km2, or in m2 in the one of 1967-71 (column ``Surface``), whose
-        positions are not used (its latitude and longitude are swapped). ``"glacierscale"`` has our column names.
-    links : pandas.DataFrame, optional
-        ``glims_id`` and ``glacier_id`` (our outlines) or ``rgi60_id``, for inventories without RGI numbers or with
-        wrong ones; a number that the inventory gives to two glaciers is not used.
+        ``"glims"`` are the French inventories (see `french`), whose rows are tied to outlines. ``"glacierscale"`` has
+        our column names; ``min_elevation`` and ``aspect`` may be left out.
+    outlines : geopandas.GeoDataFrame, optional
+        Normalized outlines, which ``"glims"`` needs.
     year : int, optional
-        Nominal year of the inventory; the year of each row where left out.
+        Nominal year of the inventory; the year of each row where left out, for ``"glims"`` the most frequent one.
 
     Returns
     -------
     pandas.DataFrame
-        ``glacier_id``, ``year`` (int), ``area_m2``, ``mean_elevation`` (m), ``max_elevation`` (m), ``slope20``
-        (degrees), NaN where the inventory says nothing. Of several polygons with one GLIMS id the largest is kept.
-        ``attrs["dropped_rows"]`` counts rows without identifier or year, ``attrs["dropped_parts"]`` smaller polygons.
+        ``glacier_id``, ``year`` (int), ``area_m2``, ``mean_elevation``, ``max_elevation``, ``min_elevation`` (m),
+        ``slope20`` and ``aspect`` (degrees), NaN where the inventory says nothing. ``attrs["dropped_rows"]`` counts
+        rows without identifier, year or outline.
 
     Raises
     ------
     ValueError
-        For unknown conventions, missing columns, and areas or elevations that are none.
+        For unknown conventions, missing columns, a glacier given twice, and areas or elevations that are none.
     """
     if convention == "glacierscale":
-        missing = [name for name in _COLUMNS if name not in table.columns]
+        missing = [name for name in _NEEDED if name not in table.columns]
         if missing:
-            raise ValueError(f"the inventory lacks {', '.join(missing)}; expected {', '.join(_COLUMNS)}.")
-        rows = table[list(_COLUMNS)].reset_index(drop=True)
+            raise ValueError(f"the inventory lacks {', '.join(missing)}; expected {', '.join(_NEEDED)}.")
+        found = table.reindex(columns=list(_COLUMNS)).reset_index(drop=True)
+        found["year"] = found["year"] if year is None else year
+        usable = (found["glacier_id"].fillna("") != "") & found["year"].notna()
+        kept, dropped = found[usable].reset_index(drop=True), int((~usable).sum())
     elif convention == "glims":
-        rows = _french(table, links)
+        if outlines is None:
+            raise ValueError("the inventory has no glacier ids of its own; give the outlines that it is tied to.")
+        rows = rows_of(table)
+        _check(rows.rename(columns={"glims_id": "glacier_id"}))
+        kept = onto_outlines(rows, outlines)
+        dropped = kept.attrs["dropped_rows"]
+        stated = rows["year"].mode()
+        if year is None and stated.empty:
+            raise ValueError("the inventory states no year; give `inventory_year` in the catalogue.")
+        kept["year"] = int(stated.iloc[0]) if year is None else year
     else:
         raise ValueError(f"unknown inventory convention {convention!r}; expected 'glims' or 'glacierscale'.")
-    rows["year"] = year if year is not None else rows["year"]
-    usable = (rows["glacier_id"].fillna("") != "") & rows["year"].notna()
-    kept = rows[usable].sort_values("area_m2", ascending=False, kind="stable")
-    parts = kept.duplicated(["glacier_id", "year"])
-    kept = kept[~parts].sort_index().reset_index(drop=True)
-    kept["year"] = kept["year"].astype(np.int32)
-    for name in ("mean_elevation", "max_elevation"):
+    twice = kept.duplicated(["glacier_id", "year"])
+    if twice.any():
+        first = kept[twice].iloc[0]
+        raise ValueError(
+            f"{int(twice.sum())} glaciers are in the inventory twice, such as {first['glacier_id']} in "
+            f"{int(first['year'])}; keep one row a glacier and year."
+        )
+    kept = kept[list(_COLUMNS)]
+    kept = kept.assign(year=kept["year"].astype(np.int32))
+    for name in ("mean_elevation", "max_elevation", "min_elevation"):
         kept[name] = kept[name].mask(kept[name] <= 0)  # a vanished glacier has an area of 0 and no elevation
-        _refuse(kept, kept[name] > 9000, name, "m between 0 and 9000")
-    _refuse(kept, (kept["area_m2"] < 0) | (kept["area_m2"] > 2e10), "area_m2", "m2 between 0 and 20,000 km2")
-    _refuse(kept, (kept["slope20"] < 0) | (kept["slope20"] > 90), "slope20", "degrees between 0 and 90")
-    kept.attrs.update(dropped_rows=int((~usable).sum()), dropped_parts=int(parts.sum()))
+    _check(kept)
+    kept.attrs["dropped_rows"] = dropped
     return kept
 
 
-def _french(table: pd.DataFrame, links: pd.DataFrame | None) -> pd.DataFrame:
-    found = {key: next((name for name in names if name in table.columns), None) for key, names in _FRENCH.items()}
-    missing = [key for key, name in found.items() if name is None and key != "slope20"]
-    missing += [] if "GLIMS_ID" in table.columns else ["GLIMS_ID"]
-    if missing:
+def of_outlines(outlines: gpd.GeoDataFrame, year: int | None = None) -> pd.DataFrame | None:
+    """The inventory that the attributes of outlines are; None where they state no elevations.
+
+    Parameters
+    ----------
+    outlines : geopandas.GeoDataFrame
+        As `sources.outlines.normalize` returns them.
+    year : int, optional
+        Nominal year; the most frequent survey year where left out.
+    """
+    if "mean_elevation" not in outlines.columns:
+        return None
+    table = pd.DataFrame(outlines.drop(columns=["geometry", "area_m2"]))
+    nominal = int(outlines["survey_year"].mode().iloc[0]) if year is None else year
+    table = table.rename(columns={"published_area_m2": "area_m2"}).assign(slope20=np.nan, year=nominal)
+    return inventories(table, "glacierscale")
+
+
+def merged(tables: Sequence[pd.DataFrame]) -> pd.DataFrame | None:
+    """Several inventories as one: of a glacier in a year, each number is that of the first table that states it.
+
+    Parameters
+    ----------
+    tables : sequence of pandas.DataFrame
+        As `inventories` returns them, those to be preferred first.
+
+    Raises
+    ------
+    ValueError
+        If two tables of one year differ by more than the smaller area, or a glacier grows from one year to the next by
+        more than its size, and either by more than `DOUBT_M2`: a wrong id or unit.
+    """
+    if not tables:
+        return None
+    rows = pd.concat(tables, ignore_index=True)
+    area = rows.groupby(["glacier_id", "year"])["area_m2"].agg(["min", "max"]).reset_index()
+    before = area.groupby("glacier_id")["max"].shift()
+    same = area["max"] - area["min"] > area["min"].clip(lower=DOUBT_M2)
+    grown = area["min"] - before > before.clip(lower=DOUBT_M2)
+    wrong = area[same | grown]
+    if len(wrong):
+        shown = [
+            f"{row.glacier_id} in {row.year}: {row.max:g} m2 against {low:g} m2"
+            for row, low in zip(wrong.itertuples(), before[wrong.index].where(grown, area["min"]), strict=False)
+        ]
         raise ValueError(
-            f"the inventory lacks {', '.join(missing)}; it has {', '.join(map(str, table.columns))}. Check its "
-            "separator (';') and encoding (ISO-8859-1)."
+            f"the inventories disagree by more than the glacier's size at {len(wrong)} glaciers "
+            f"({'; '.join(shown[:4])}); correct their ids and units, or leave one inventory out of the catalogue."
         )
-    numbers = {
-        key: pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64) if name else np.full(len(table), np.nan)
-        for key, name in found.items()
-        if key != "year"
-    }
-    years = table[found["year"]].astype(str).str.extract(r"(\d{4})", expand=False)  # "similaire a 1967" is 1967
-    return pd.DataFrame(
-        {
-            "glacier_id": _identifiers(table, links),
-            "year": pd.to_numeric(years),
-            "area_m2": numbers["area"] * (1.0 if found["area"] == "Surface" else 1e6),
-            "mean_elevation": numbers["mean_elevation"],
-            "max_elevation": numbers["max_elevation"],
-            "slope20": numbers["slope20"],
-        }
-    )
+    result: pd.DataFrame = rows.groupby(["glacier_id", "year"], sort=True).first().reset_index()
+    return result
 
 
-def _identifiers(table: pd.DataFrame, links: pd.DataFrame | None) -> pd.Series:
-    """Return identifiers by link, else by a number that only one glacier carries, else the GLIMS id."""
-    glims = table["GLIMS_ID"].reset_index(drop=True)
-    ids = glims
-    if "ID" in table.columns:
-        number = pd.to_numeric(table["ID"], errors="coerce").fillna(0).astype(int).reset_index(drop=True)
-        owners = glims.groupby(number).transform("nunique")  # some numbers are given to two glaciers: one is wrong
-        ids = ids.where((number <= 0) | (owners > 1), "RGI60-11." + number.astype(str).str.zfill(5))
-    return ids if links is None else glims.map(linked(links)).fillna(ids)
+def estimated_slope20(table: pd.DataFrame, mean_slope: pd.Series) -> pd.DataFrame:
+    """Fill tongue slopes that nobody states, from the mean slope of the glacier.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Merged inventories.
+    mean_slope : pandas.Series
+        Angle of the height of a glacier over its length (degree) by glacier id, of the glaciers to fill and of those
+        that tell the ratio: slope20 over the mean slope, its median over all glaciers with both.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same rows, with ``slope20`` where it was known or could be estimated; ``attrs["slope20_ratio"]`` is NaN
+        where no glacier has both.
+    """
+    slope = table["glacier_id"].map(mean_slope)
+    stated = table.groupby("glacier_id")["slope20"].transform("first")
+    ratio = float((stated / slope)[~table["glacier_id"].duplicated()].median())
+    result = table.assign(slope20=table["slope20"].where(stated.notna(), (slope * ratio).clip(0.0, 90.0)))
+    result.attrs["slope20_ratio"] = ratio
+    return result
 
 
 def linked(links: pd.DataFrame) -> pd.Series:
@@ -115,10 +169,19 @@ def linked(links: pd.DataFrame) -> pd.Series:
     return pairs[~pairs["glims_id"].duplicated(keep=False)].set_index("glims_id")[column]
 
 
-def _refuse(rows: pd.DataFrame, bad: pd.Series, name: str, expected: str) -> None:
-    if bad.any():
-        first = rows[bad].iloc[0]
-        raise ValueError(
-            f"{int(bad.sum())} glaciers have an impossible {name} ({first['glacier_id']}: {first[name]:g}); expected "
-            f"{expected}. Check the unit of the inventory."
-        )
+def _check(rows: pd.DataFrame) -> None:
+    """Refuse numbers that are no area, elevation or slope."""
+    for name, low, high, expected in (
+        ("area_m2", 0.0, 2e10, "m2 between 0 and 20,000 km2"),
+        ("mean_elevation", -500.0, 9000.0, "m between 0 and 9000"),
+        ("max_elevation", -500.0, 9000.0, "m between 0 and 9000"),
+        ("min_elevation", -500.0, 9000.0, "m between 0 and 9000"),
+        ("slope20", 0.0, 90.0, "degrees between 0 and 90"),
+    ):
+        bad = (rows[name] < low) | (rows[name] > high)
+        if bad.any():
+            first = rows[bad].iloc[0]
+            raise ValueError(
+                f"{int(bad.sum())} glaciers have an impossible {name} ({first['glacier_id']}: {first[name]:g}); "
+                f"expected {expected}. Check the unit of the inventory."
+            )

@@ -18,7 +18,7 @@ _DATED = ("point", "geodetic")
 
 
 def inside(
-    table: pd.DataFrame, years: HydroYears, outlines: gpd.GeoDataFrame, *, reach_m: float = REACH_M
+    table: pd.DataFrame, years: HydroYears, outlines: gpd.GeoDataFrame, *, reach_m: float = REACH_M, because: str = ""
 ) -> tuple[pd.DataFrame, list[str]]:
     """Observations that lie in the years and at the outlines of a region.
 
@@ -36,6 +36,8 @@ def inside(
         ``unit_id`` and geometry in degrees.
     reach_m : float
         How far outside every outline of its glacier a point may lie.
+    because : str
+        Why the years end where they do, for the reasons.
 
     Returns
     -------
@@ -52,7 +54,7 @@ def inside(
     far = ~outside & (here["obs_kind"] == "point") & (_distance_m(here, outlines) > reach_m)
     reasons = []
     for lost, why in (
-        (outside, f"outside {years.first_month}..{years.last_month}"),
+        (outside, f"outside {years.first_month}..{years.last_month}" + (f" ({because})" if because else "")),
         (far, f"more than {reach_m:g} m from every outline of their glacier"),
     ):
         counts = here.loc[lost, "obs_kind"].value_counts(sort=False)

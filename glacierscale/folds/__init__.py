@@ -9,20 +9,24 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from glacierscale.folds import places
+
 DEFAULT_SCHEMES = ("logo", "loyo", "lsygo", "year_blocks", "spatial_blocks")
 """Leave one glacier out, leave one year out, hold out glaciers and years, blocks of years, blocks of space."""
 
-SCHEMES = (*DEFAULT_SCHEMES, "halves")
-"""And one half of the points of each glacier, cut at the median along the axis along which they spread most."""
+SCHEMES = (*DEFAULT_SCHEMES, "glacier_groups", "latitude_bands", "halves")
+"""And groups of glaciers drawn at random, for tables of thousands; bands of latitude; and one half of the points of
+each glacier, cut at the median along the axis along which they spread most."""
 
 HOLDS_OUT_YEARS = ("loyo", "lsygo", "year_blocks")
-HOLDS_OUT_GLACIERS = ("logo", "lsygo", "spatial_blocks")
+HOLDS_OUT_GLACIERS = ("logo", "lsygo", "spatial_blocks", "glacier_groups", "latitude_bands")
 
 ALL = "all"
 """Scheme of the fold that holds nothing out; its members make the reconstruction."""
 
 MIN_TRAINING_ROWS = 10
-EARTH_RADIUS_KM = 6371.0
+MANY_FOLDS = 400
+"""More than this many splits of one scheme would train for days; grouped ones tell the same."""
 
 Strings = npt.NDArray[np.str_]
 Ints = npt.NDArray[np.integer]
@@ -63,6 +67,15 @@ class FoldPlan:
         return [number for number, fold in enumerate(self.folds) if fold.scheme == scheme]
 
 
+class _Sizes(NamedTuple):
+    """How large what is held out together is."""
+
+    block_years: int
+    glacier_groups: int
+    band_degrees: float
+    seed: int
+
+
 class _Table(NamedTuple):
     """Rows with the period that each spans, both years included, and where its glacier lies."""
 
@@ -82,7 +95,9 @@ def plan(
     *,
     block_years: int = 5,
     glacier_groups: int = 10,
+    band_degrees: float = 1.0,
     buffer_km: float = 5.0,
+    seed: int = 0,
     point_lon: Floats | None = None,
     point_lat: Floats | None = None,
     cut_km: float = 0.0,
@@ -102,9 +117,13 @@ def plan(
     block_years : int
         Length of a block of years in ``lsygo`` and ``year_blocks``.
     glacier_groups : int
-        At most this many groups of glaciers in ``lsygo`` and blocks in ``spatial_blocks``.
+        At most this many groups of glaciers in ``lsygo`` and ``glacier_groups`` and blocks in ``spatial_blocks``.
+    band_degrees : float
+        Width of a band of ``latitude_bands``, which are counted from the equator.
     buffer_km : float
         Glaciers nearer than this to a held-out one are left out of training in ``spatial_blocks``.
+    seed : int
+        Seed of the draw of ``glacier_groups``.
     point_lon, point_lat : (row,) degrees, optional
         Where the point lies that a row observes, NaN where it observes no point. ``halves`` needs them.
     cut_km : float
@@ -113,7 +132,8 @@ def plan(
     Raises
     ------
     ValueError
-        If a scheme is unknown, ``halves`` lacks the positions of points, or a fold would train on fewer than ten rows.
+        If a scheme is unknown or has more than `MANY_FOLDS` splits, ``halves`` lacks the positions of points, or a fold
+        would train on fewer than ten rows.
     """
     unknown = sorted(set(schemes) - set(SCHEMES))
     if unknown:
@@ -124,7 +144,8 @@ def plan(
         if scheme == "halves":
             folds += _halves(unit, point_lon, point_lat, cut_km)
         else:
-            splits = _splits(scheme, table, block_years, glacier_groups)
+            splits = _splits(scheme, table, _Sizes(block_years, glacier_groups, band_degrees, seed))
+            _refuse_many(scheme, len(splits))
             folds += [fold for split in splits if len((fold := _rows_of(split, table, buffer_km)).test)]
     return _checked(folds, table)
 
@@ -221,14 +242,22 @@ def _rows_of(fold: Fold, table: _Table, buffer_km: float) -> Fold:
         ours = np.isin(table.unit, fold.glaciers)
         test, train = test & ours, train & ~ours
         if fold.scheme == "spatial_blocks":
-            train &= ~_within(table.lon, table.lat, ours, buffer_km)
+            train &= ~places.within(table.lon, table.lat, ours, buffer_km)
     if fold.years:
         count = np.searchsorted(fold.years, table.last, "right") - np.searchsorted(fold.years, table.first)
         test, train = test & (count == table.last - table.first + 1), train & (count == 0)
     return replace(fold, train=np.flatnonzero(train), test=np.flatnonzero(test))
 
 
-def _splits(scheme: str, table: _Table, block_years: int, glacier_groups: int) -> list[Fold]:
+def _refuse_many(scheme: str, splits: int) -> None:
+    if splits > MANY_FOLDS:
+        raise ValueError(
+            f"{scheme} would make {splits} folds, each a training of its own; expected at most {MANY_FOLDS}. Hold out "
+            "groups instead: glacier_groups, latitude_bands or spatial_blocks for glaciers, year_blocks for years."
+        )
+
+
+def _splits(scheme: str, table: _Table, sizes: _Sizes) -> list[Fold]:
     """What every split of a scheme holds out."""
     units, at = np.unique(table.unit, return_index=True)
     present = np.unique(table.first)
@@ -236,12 +265,19 @@ def _splits(scheme: str, table: _Table, block_years: int, glacier_groups: int) -
         return [_held(scheme, u, [u]) for u in units.tolist()]
     if scheme == "loyo":
         return [_held(scheme, str(y), years=[y]) for y in present.tolist()]
-    block = (present - present[0]) // block_years
+    if scheme == "glacier_groups":
+        drawn = places.random_groups(len(units), sizes.glacier_groups, sizes.seed)
+        return [_held(scheme, f"group {g}", units[drawn == g].tolist()) for g in range(drawn.max() + 1)]
+    if scheme == "latitude_bands":
+        south = places.bands(table.lat[at], sizes.band_degrees)
+        spans = {edge: f"latitude {edge:g} to {edge + sizes.band_degrees:g}" for edge in np.unique(south).tolist()}
+        return [_held(scheme, name, units[south == edge].tolist()) for edge, name in spans.items()]
+    block = (present - present[0]) // sizes.block_years
     ends = [present[block == b][[0, -1]].tolist() for b in np.unique(block)]
     blocks = {f"{first}-{last}": range(first, last + 1) for first, last in ends}
     if scheme == "year_blocks":
         return [_held(scheme, span, years=years) for span, years in blocks.items()]
-    group = _spatial_groups(table.lon[at], table.lat[at], glacier_groups)
+    group = places.spatial_groups(table.lon[at], table.lat[at], sizes.glacier_groups)
     groups = {g: units[group == g].tolist() for g in np.unique(group)}
     if scheme == "spatial_blocks":
         return [_held(scheme, f"block {g}", members) for g, members in groups.items()]
@@ -256,45 +292,9 @@ def _halves(unit: Strings, lon: Floats | None, lat: Floats | None, cut_km: float
     away = np.where(np.isin(unit, unit[placed]), np.nan, np.inf)  # km beyond the cut; glaciers without points train
     for u in np.unique(unit[placed]):
         own = placed & (unit == u)
-        away[own] = _from_cut_km(lon[own], lat[own])
+        away[own] = places.from_cut_km(lon[own], lat[own])
     folds = []
     for name, test in (("first half", away < 0), ("second half", (away >= 0) & np.isfinite(away))):
         train = ~test & (np.abs(away) >= cut_km)
         folds.append(replace(_held("halves", name), train=np.flatnonzero(train), test=np.flatnonzero(test)))
     return folds
-
-
-def _from_cut_km(lon: Floats, lat: Floats) -> Floats:
-    """Distance of points from their median along the axis along which they spread most; it points east or north."""
-    places, at = np.unique(np.stack([lon, lat], axis=1).astype(np.float64), axis=0, return_inverse=True)
-    position = _positions_km(places[:, 0], places[:, 1])
-    axis = np.linalg.svd(position - position.mean(axis=0), full_matrices=False)[2][0]
-    turn = np.radians(places[0, 0])
-    east = axis[1] * np.cos(turn) - axis[0] * np.sin(turn)
-    forward = max(east, axis[2], key=abs)
-    along: Floats = (position @ (axis if forward > 0 else -axis))[at]  # one number a place, however often it was read
-    return along - np.median(along)
-
-
-def _positions_km(lon: Floats, lat: Floats) -> Floats:
-    """Points on the sphere, so that distance is right everywhere, the date line included."""
-    along, up = np.radians(lon), np.radians(lat)
-    return EARTH_RADIUS_KM * np.stack([np.cos(up) * np.cos(along), np.cos(up) * np.sin(along), np.sin(up)], axis=-1)
-
-
-def _spatial_groups(lon: Floats, lat: Floats, groups: int) -> Ints:
-    """Neighbouring glaciers in at most `groups` groups, by k-means."""
-    if len(lon) <= groups:
-        return np.arange(len(lon))
-    from sklearn.cluster import KMeans
-
-    labels = KMeans(groups, n_init=4, random_state=0).fit_predict(_positions_km(lon, lat))
-    return np.unique(labels, return_inverse=True)[1]
-
-
-def _within(lon: Floats, lat: Floats, test: npt.NDArray[np.bool_], buffer_km: float) -> npt.NDArray[np.bool_]:
-    from scipy.spatial import cKDTree
-
-    position = _positions_km(lon, lat)
-    distance: Floats = cKDTree(position[test]).query(position)[0]
-    return distance < buffer_km
