@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from glacierscale.models.bundle import SMBModel
 from glacierscale.models.physics import TemperatureIndex
-from glacierscale.models.rows import TOPOGRAPHY, Rows
+from glacierscale.models.rows import SUMMER_TEMP, TOPOGRAPHY, Rows
 from glacierscale.region import WINTER_MONTHS, months
 
 Floats = npt.NDArray[np.floating]
@@ -82,6 +82,8 @@ def group_of(predictor: str, hemisphere: str) -> str:
     stem = predictor.removesuffix("_anomaly")
     if stem in TOPOGRAPHY:
         return "topography"
+    if predictor == SUMMER_TEMP:
+        return "temperature"
     for driver, leader in DRIVERS.items():
         if stem == leader:
             return driver

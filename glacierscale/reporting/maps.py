@@ -20,6 +20,7 @@ Extent = tuple[float, float, float, float]
 """West, east, south and north edge, degrees."""
 _KM_PER_DEGREE = 111.195  # on a sphere of 6371 km
 _DENSE_VERTICES = 60_000
+_ENOUGH_RELIEF = 0.5
 
 
 @drawn
@@ -119,11 +120,16 @@ def _hillshade(elevation: xr.DataArray, extent: Extent, stretch: float) -> np.nd
 
 
 def _draw_relief(axes: Any, elevation: xr.DataArray, extent: Extent, stretch: float, occupied: np.ndarray) -> Extent:
-    """Draw the shaded terrain and return the extent cut to where there is some, around all glaciers."""
+    """Draw the shaded terrain and return the extent cut to where there is some, around all glaciers.
+
+    Terrain of less than half of the map, as of single glaciers, is no relief: nothing is drawn then.
+    """
     from matplotlib import colormaps
 
     west, east, south, north = extent
     shade = _hillshade(elevation, extent, stretch)
+    if np.isfinite(shade).mean() < _ENOUGH_RELIEF:
+        return extent
     (left, low), (right, high) = ((occupied.min(0), occupied.max(0)) - np.array([west, south])) / [
         east - west,
         north - south,

@@ -28,6 +28,7 @@ def made(rows: Any) -> Any:
         ("cpdd_anomaly", "temperature", "temperature"),
         ("cpdd", "temperature", "temperature"),
         ("temp_jan", "temperature", "temperature"),
+        ("summer_temp_anomaly", "temperature", "temperature"),
         ("winter_snow_anomaly", "winter snow", "winter snow"),
         ("summer_snow", "summer snow", "summer snow"),
         ("snow_jan_anomaly", "winter snow", "summer snow"),

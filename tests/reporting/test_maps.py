@@ -132,6 +132,23 @@ def test_the_axes_end_where_the_relief_ends_but_never_cut_a_glacier():
     assert float(data.lon.max()) <= right < float(data.lon.max()) + 0.002
 
 
+def test_terrain_of_single_glaciers_is_no_relief():
+    from matplotlib.figure import Figure
+    from pyproj import CRS
+
+    values = np.random.default_rng(0).normal(size=(200, 200))
+    values[:, 60:] = np.nan
+    axis = {"y": np.linspace(46.5, 47.2, 200), "x": np.linspace(10.5, 11.2, 200)}
+    relief = xr.DataArray(values, axis, ("y", "x"), attrs={"crs_wkt": CRS("EPSG:4326").to_wkt()})
+    limits = []
+    for elevation in (None, relief):
+        axes = Figure().subplots()
+        maps.draw_map(axes, places(), outlines=None, elevation=elevation)
+        limits.append((*axes.get_xlim(), *axes.get_ylim()))
+        assert not axes.get_images()
+    assert limits[0] == limits[1]
+
+
 def test_a_grid_is_trimmed_to_its_known_part_and_kept_whole_if_nothing_is_known():
     known = np.zeros((6, 8), bool)
     assert maps._covered(known, ((2, 3), (2, 3))) == ((0, 6), (0, 8))
