@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from glacierscale import compute
 from glacierscale.models.bundle import SMBModel, row_numbers, spread
 from glacierscale.models.gapfill import Gapfill, predictive_std
 from glacierscale.models.glacier_years import units_of
@@ -57,8 +58,9 @@ def predictions(model: SMBModel, rows: Rows, features: xr.Dataset, scene: Scene 
         return None
     nothing = lambda glaciers: np.zeros((len(glaciers), 1))  # noqa: E731
     places = units_of(features, np.unique(rows.unit_id), nothing).places
-    parts, said = [], _Said(model, rows, scene)
-    for number in numbers:
+    said = _Said(model, rows, scene)
+
+    def of(number: int) -> pd.DataFrame:
         fold = model.plan.folds[number]
         trend, std = said.of(number)
         mean, spread_ = held_out(rows, fold.train, fold.test, places, trend, std, said.blind(fold.glaciers))
@@ -72,8 +74,9 @@ def predictions(model: SMBModel, rows: Rows, features: xr.Dataset, scene: Scene 
             "predicted": mean,
             "std": spread_,
         }
-        parts.append(pd.DataFrame(table))
-    return pd.concat(parts, ignore_index=True)
+        return pd.DataFrame(table)
+
+    return pd.concat(compute.map_items(of, list(numbers), label="fill gaps, folds"), ignore_index=True)
 
 
 def held_out(

@@ -122,11 +122,12 @@ def _unlikely(logs: Floats, start: Floats, pairs: Pairs, residual: Floats, sigma
     one = Covariance(*np.exp(logs).tolist())
     whole = one.between(pairs)
     whole[np.diag_indices(len(residual))] += sigma**2
-    factor = linalg.cho_factor(whole, lower=True, check_finite=False)
-    pull = linalg.cho_solve(factor, residual)
-    slope = 0.5 * (linalg.cho_solve(factor, np.eye(len(residual))) - np.multiply.outer(pull, pull))
+    factor = linalg.cholesky(whole, lower=True, overwrite_a=True, check_finite=False)
+    pull = linalg.cho_solve((factor, True), residual)
+    half = linalg.lapack.dpotri(factor, lower=True)[0]  # lower triangle of the inverse
+    slope = 0.5 * (half + np.tril(half, -1).T - np.multiply.outer(pull, pull))
     off = (logs - start) / Covariance.WIDTH
-    value = 0.5 * residual @ pull + np.log(np.diag(factor[0])).sum() + 0.5 * off @ off
+    value = 0.5 * residual @ pull + np.log(np.diag(factor)).sum() + 0.5 * off @ off
     return float(value), _gradient(one, pairs, slope) + off / Covariance.WIDTH
 
 
