@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -85,18 +86,7 @@ def evaluate(
     store = Store.at(features, schema.FEATURES)
     folder = patches or provenance.join(store.url, "..")
     rasters = Store.all_in(folder, "patches_*.zarr", schema.PATCHES) if model.rasters else ()
-    stamp = provenance.Stamp(
-        verb="evaluate",
-        options=provenance.options_dict(options),
-        inputs={"model": provenance.Input(url="model", fingerprint=model.fingerprint)}
-        | {
-            name: provenance.Input(url=name, fingerprint=found.fingerprint())
-            for name, found in {
-                "features": store,
-                **{PurePosixPath(found.url).stem: found for found in rasters},
-            }.items()
-        },
-    )
+    stamp = _stamp(model, store, rasters, options)
     files = Files.at(to)
     names = ["predictions", "scores_by_group", *(["coefficients"] if "lasso" in model.nets else [])]
     names += [*(_OF_CAUSES if model.nets else ()), *(_OF_RASTERS if model.rasters else ()), "scores"]
@@ -106,18 +96,7 @@ def evaluate(
         provenance.refuse_other_table(data, stamp, f"{files.url}/{name}.parquet")
     if len(there) == len(names):
         return provenance.read_table(there["scores"])  # type: ignore[no-any-return]
-    dataset = store.open()
-    scene = _scene(model, dataset, [found.open() for found in rasters]) if model.rasters else None
-    rows = checked_rows(model, dataset, scene)
-    predictions = _with_gaps_filled(
-        held_out_predictions(model, rows, scene, with_boosting=options.boosting), model, rows, dataset, scene
-    )
-    scores, groups = score(predictions, options)
-    tables = {"predictions": predictions, "scores_by_group": groups, "coefficients": coefficients(model)}
-    if model.nets:
-        tables |= _of_causes(model, rows, store, options)
-    if scene is not None:
-        tables |= _of_rasters(model, dataset, scene, options)
+    scores, tables = _scored(model, store, rasters, options)
     for name, table in {**tables, "scores": scores}.items():  # the scores last: they say that all is there
         if table is not None:
             provenance.write_table(table, files, f"{name}.parquet", stamp)
@@ -151,6 +130,36 @@ def _of_causes(model: SMBModel, rows: Rows, features: Store, options: EvaluateOp
         "partial_effects": responses.partial_effects(model, rows, units),
         "contributions": contributions.contributions(model, dataset, blocks),
     }
+
+
+def _stamp(model: SMBModel, features: Store, patches: Sequence[Store], options: EvaluateOptions) -> provenance.Stamp:
+    """What decides all tables."""
+    stores = {"features": features, **{PurePosixPath(found.url).stem: found for found in patches}}
+    return provenance.Stamp(
+        verb="evaluate",
+        options=provenance.options_dict(options),
+        inputs={"model": provenance.Input(url="model", fingerprint=model.fingerprint)}
+        | {name: provenance.Input(url=name, fingerprint=found.fingerprint()) for name, found in stores.items()},
+    )
+
+
+def _scored(
+    model: SMBModel, features: Store, patches: Sequence[Store], options: EvaluateOptions
+) -> tuple[Scores, dict[str, Any]]:
+    """The scores, and all other tables by name; None for one that the model has not."""
+    dataset = features.open()
+    scene = _scene(model, dataset, [found.open() for found in patches]) if model.rasters else None
+    rows = checked_rows(model, dataset, scene)
+    predictions = _with_gaps_filled(
+        held_out_predictions(model, rows, scene, with_boosting=options.boosting), model, rows, dataset, scene
+    )
+    scores, groups = score(predictions, options)
+    tables = {"predictions": predictions, "scores_by_group": groups, "coefficients": coefficients(model)}
+    if model.nets:
+        tables |= _of_causes(model, rows, features, options)
+    if scene is not None:
+        tables |= _of_rasters(model, dataset, scene, options)
+    return scores, tables
 
 
 def _scene(model: SMBModel, features: xr.Dataset, patches: list[xr.Dataset]) -> Scene:
