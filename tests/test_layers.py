@@ -23,6 +23,7 @@ GROUPS = {
         "synthetic.options",
         "evaluation.options",
         "reconstruction.options",
+        "evolution.options",
     ),
     "edges": ("catalog", "store", "compute"),
     "science": (
@@ -40,8 +41,14 @@ GROUPS = {
         "folds",
         "metrics",
         "models",
+        "evolution.curves",
+        "evolution.delta_h",
+        "evolution.sia",
+        "evolution.scenario",
+        "evolution.geometry",
+        "evolution.coupling",
     ),
-    "stages": ("cube", "features", "training", "reconstruction", "evaluation", "reporting"),
+    "stages": ("cube", "features", "training", "reconstruction", "evolution", "evaluation", "reporting"),
     "cli": ("cli", "pipeline", "repair", "results", "demonstration", "__main__", ""),
 }
 """Modules and packages of each group; the longest match counts, and a package holds all below it."""
@@ -60,6 +67,8 @@ BESIDES = {
     # degree days; metres of patches; the plan kept, and distances between glaciers
     "models": {"features.climate", "features.sampling", "folds", "folds.places"},
     "training.options": {"folds"},  # names of the schemes
+    # climate at the surface of the day; the rows that a model predicts
+    "evolution": {"features.climate", "features.terrain", "models.rows", "models.physics", "models.bundle"},
 }
 """What some modules may import that their group may not."""
 
@@ -71,7 +80,7 @@ OWNERS = {
     "icechunk": ("store",),
     "tensorstore": ("store",),
     "numcodecs": ("store",),
-    "torch": ("models", "training"),
+    "torch": ("models", "training", "evolution"),
     "pytorch_lightning": ("training",),
     "pint": ("units",),
     "matplotlib": ("reporting",),

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NewType
 
 from glacierscale.schema.common import IDENTITY, OBSERVATION_KINDS, OBSERVATIONS, SET_ASIDE
 from glacierscale.schema.form import Schema, Variable
-from glacierscale.schema.rasters import MAPS, PATCHES, PLACEMENT
-from glacierscale.schema.tables import CUBE, FEATURES, RECONSTRUCTION
+from glacierscale.schema.rasters import ICE_MAPS, MAPS, PATCHES, PLACEMENT
+from glacierscale.schema.tables import CUBE, EVOLUTION, FEATURES, RECONSTRUCTION
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CUBE",
+    "EVOLUTION",
     "FEATURES",
+    "ICE_MAPS",
     "IDENTITY",
     "MAPS",
     "OBSERVATIONS",
@@ -34,18 +36,27 @@ __all__ = [
     "text",
 ]
 
-VERSION = 4
+VERSION = 5
 """Version of the store layout; a store of another version is refused."""
 
-WRITTEN_BY = {"ingest": CUBE, "featurize": FEATURES, "rasterize": PATCHES, "reconstruct": RECONSTRUCTION, "map": MAPS}
+WRITTEN_BY = {
+    "ingest": CUBE,
+    "featurize": FEATURES,
+    "rasterize": PATCHES,
+    "reconstruct": RECONSTRUCTION,
+    "map": MAPS,
+    "evolve": EVOLUTION,
+    "map_ice": ICE_MAPS,
+}
 """Schema of the store that each verb writes."""
 
-SCHEMAS = {schema.name: schema for schema in (CUBE, FEATURES, PATCHES, RECONSTRUCTION, MAPS)}
+SCHEMAS = {schema.name: schema for schema in (CUBE, FEATURES, PATCHES, RECONSTRUCTION, MAPS, EVOLUTION, ICE_MAPS)}
 
 if TYPE_CHECKING:
     GlacierCube = NewType("GlacierCube", xr.Dataset)
     Features = NewType("Features", xr.Dataset)
     Reconstruction = NewType("Reconstruction", xr.Dataset)
+    Evolution = NewType("Evolution", xr.Dataset)
 
 
 def check(dataset: xr.Dataset, schema: Schema) -> xr.Dataset:

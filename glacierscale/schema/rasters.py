@@ -115,3 +115,48 @@ MAPS = Schema(
         "set_aside": SET_ASIDE,
     },
 )
+
+ICE_MAPS = Schema(
+    name="ice_maps",
+    title="Ice thickness under future climates, patches of one size",
+    blocks={"glacier": 16},
+    variables=IDENTITY
+    | PLACEMENT
+    | {
+        "snapshot_year": Variable(
+            dims=("snapshot",), units="", dtype="int32", long_name="hydrological year of the snapshot, at its end"
+        ),
+        "snapshot_scenario": Variable(
+            dims=("snapshot",), units="", dtype="string", long_name="scenario of the snapshot"
+        ),
+        "surface": Variable(
+            dims=("glacier", "y", "x"),
+            units="m",
+            long_name="surface elevation at the start",
+            sharded=True,
+            mantissa_bits=_TERRAIN_BITS,
+        ),
+        "bed": Variable(
+            dims=("glacier", "y", "x"),
+            units="m",
+            long_name="elevation of the ground, below the ice where there is some",
+            sharded=True,
+            mantissa_bits=_TERRAIN_BITS,
+        ),
+        "thickness": Variable(
+            dims=("snapshot", "glacier", "y", "x"),
+            units="m",
+            long_name="ice thickness over the ice-covered part of the cell, ensemble mean",
+            sharded=True,
+            mantissa_bits=_TERRAIN_BITS,
+        ),
+        "ice_fraction": Variable(
+            dims=("snapshot", "glacier", "y", "x"),
+            units="1",
+            long_name="share of the cell that is ice, ensemble mean",
+            sharded=True,
+            mantissa_bits=_TERRAIN_BITS,
+        ),
+        "set_aside": SET_ASIDE,
+    },
+)

@@ -70,7 +70,48 @@ CUBE = Schema(
         "y": Variable(dims=("y",), units="", dtype="float64", long_name="y of terrain cell centres"),
         "elevation": Variable(dims=("y", "x"), units="m", long_name="surface elevation", optional=True),
         "thickness": Variable(dims=("y", "x"), units="m", long_name="ice thickness", optional=True),
+        "ice_surface": Variable(
+            dims=("y", "x"), units="m", long_name="surface elevation that the ice thickness refers to", optional=True
+        ),
         "velocity": Variable(dims=("y", "x"), units="m year-1", long_name="surface speed of the ice", optional=True),
+        "scenario": Variable(
+            dims=("scenario",), units="", dtype="string", long_name="name of the future climate", optional=True
+        ),
+        "scenario_time": Variable(
+            dims=("scenario_time",),
+            units="",
+            dtype="datetime64[ns]",
+            long_name="first day of the month of future climates",
+            optional=True,
+        ),
+        "scenario_lat": Variable(
+            dims=("scenario", "scenario_cell"),
+            units="degrees_north",
+            dtype="float64",
+            long_name="latitude of the cells of future climates",
+            optional=True,
+        ),
+        "scenario_lon": Variable(
+            dims=("scenario", "scenario_cell"),
+            units="degrees_east",
+            dtype="float64",
+            long_name="longitude of the cells of future climates",
+            optional=True,
+        ),
+        "scenario_temp": Variable(
+            dims=("scenario", "scenario_cell", "scenario_time"),
+            units="degC",
+            long_name="air temperature of future climates; NaN where one has no such month or cell",
+            cell_methods="scenario_time: mean",
+            optional=True,
+        ),
+        "scenario_precip": Variable(
+            dims=("scenario", "scenario_cell", "scenario_time"),
+            units="kg m-2",
+            long_name="precipitation of the month of future climates; NaN where one has no such month or cell",
+            cell_methods="scenario_time: sum",
+            optional=True,
+        ),
     },
 )
 
@@ -161,6 +202,51 @@ RECONSTRUCTION = Schema(
             units="kg m-2",
             long_name="annual glacier-wide surface mass balance of one ensemble member",
             cell_methods="hydro_year: sum",
+        ),
+        "set_aside": SET_ASIDE,
+    },
+)
+
+_BY_MEMBER = ("member", "glacier", "hydro_year")
+
+EVOLUTION = Schema(
+    name="evolution",
+    title="Glaciers under future climates",
+    blocks={"glacier": 32},
+    variables={
+        **IDENTITY,
+        "hydro_year": FEATURES.variables["hydro_year"],
+        "scenario": Variable(dims=("member",), units="", dtype="string", long_name="future climate of the member"),
+        "model_member": Variable(
+            dims=("member",), units="", dtype="int32", long_name="member of the model of surface mass balance"
+        ),
+        "area": Variable(dims=_BY_MEMBER, units="m2", long_name="area at the end of the year"),
+        "volume": Variable(
+            dims=_BY_MEMBER, units="m3", dtype="float64", long_name="volume of ice at the end of the year"
+        ),
+        "smb": Variable(
+            dims=_BY_MEMBER,
+            units="kg m-2",
+            long_name="annual glacier-wide surface mass balance on the geometry of the year; 0 without ice",
+            cell_methods="hydro_year: sum",
+        ),
+        "runoff": Variable(
+            dims=_BY_MEMBER,
+            units="kg",
+            long_name="water from net loss of ice in the year",
+            cell_methods="hydro_year: sum",
+        ),
+        "sea_level": Variable(
+            dims=_BY_MEMBER,
+            units="m",
+            dtype="float64",
+            long_name="rise of the mean sea level by the loss of ice since the first year",
+        ),
+        "year_gone": Variable(
+            dims=("member", "glacier"),
+            units="",
+            dtype="int32",
+            long_name="first year at whose end the glacier is gone, 0 where it is still there",
         ),
         "set_aside": SET_ASIDE,
     },

@@ -1,0 +1,1 @@
+"""Geometry of glaciers under future climates."""
