@@ -132,7 +132,8 @@ def write_cube(r: SimpleNamespace, url: str, glaciers_per_block: int = 2, **repl
     store = Store(url, schema.CUBE)
     sizes = {"glacier": len(r.polygons)}
     stamp = Stamp(verb="ingest", options={"replaced": sorted(replaced)}, inputs={})
-    store.declare(static, stamp, sizes=sizes, chunks={"glacier": glaciers_per_block}, without=["thickness", "velocity"])
+    lacking = [name for name, entry in schema.CUBE.variables.items() if entry.optional and name != "elevation"]
+    store.declare(static, stamp, sizes=sizes, chunks={"glacier": glaciers_per_block}, without=lacking)
     for block in store.unfinished():
         if block.dim == "glacier":
             arrays = {name: values[block.slice] for name, values in glaciers.items()}

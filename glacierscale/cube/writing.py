@@ -98,6 +98,7 @@ def write(store: Store, sources: Sources, region: Region, stamp: provenance.Stam
     )
     rasters = {name: getattr(sources, name) for name in ("elevation", "thickness", "velocity")}
     rasters = {name: raster for name, raster in rasters.items() if raster is not None}
+    given = {*rasters, *static.variables}
     blocks = _Blocks(along | dated, fields, rasters)
     with store.hold() as held:
         store.declare(
@@ -105,7 +106,7 @@ def write(store: Store, sources: Sources, region: Region, stamp: provenance.Stam
             stamp,
             sizes={"glacier": len(shapes)},
             chunks={"glacier": options.glaciers_per_block},
-            without=[name for name in ("elevation", "thickness", "velocity") if name not in rasters],
+            without=[name for name, entry in schema.CUBE.variables.items() if entry.optional and name not in given],
         )
         job = compute.Job(blocks.load, _unchanged, store.write)
         needs = blocks.block_bytes(store)
