@@ -21,7 +21,8 @@ import xarray as xr
 from glacierscale import compute
 from glacierscale.evaluation.drivers import DRIVERS, GROUPS, groups_of
 from glacierscale.features.climate import band_balance_terms
-from glacierscale.models.bundle import SMBModel, spread
+from glacierscale.models.bundle import SMBModel
+from glacierscale.models.held_out import spread
 from glacierscale.models.physics import BIASES_K
 from glacierscale.models.rows import predictor_values
 from glacierscale.region import WINTER_MONTHS

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from glacierscale import compute
-from glacierscale.models.bundle import SMBModel, row_numbers, spread
+from glacierscale.models.bundle import SMBModel
 from glacierscale.models.gapfill import Gapfill, predictive_std
 from glacierscale.models.glacier_years import units_of
+from glacierscale.models.held_out import row_numbers, spread
 from glacierscale.models.observed import Observed, Places
 from glacierscale.models.rows import Rows
 
@@ -32,8 +33,9 @@ NAME, SCHEME = "gapfilled", "logo"
 def predictions(model: SMBModel, rows: Rows, features: xr.Dataset, scene: Scene | None = None) -> pd.DataFrame | None:
     """Every held-out row of leave-one-glacier-out, with the annual balances of all other glaciers in sight.
 
-    As `reconstruct` does for glaciers without observations: the net is the model's best for them, and the residuals are
-    those that the fold's own members leave in the rows that they learned from. Neither these members nor the
+    As `reconstruct` does for glaciers without observations, but that the net is the one that leaves least in rows that
+    the fold's members were trained beside: which net does best with glaciers held out, all glaciers had a say in. The
+    residuals are those that these members leave in the rows that they learned from. Neither net nor members nor
     residuals nor the covariance, learned anew in each fold, have seen the glacier that is predicted.
 
     Parameters
@@ -62,8 +64,9 @@ def predictions(model: SMBModel, rows: Rows, features: xr.Dataset, scene: Scene 
 
     def of(number: int) -> pd.DataFrame:
         fold = model.plan.folds[number]
-        trend, std = said.of(number)
-        mean, spread_ = held_out(rows, fold.train, fold.test, places, trend, std, said.blind(fold.glaciers))
+        net = best_net(model, number)
+        trend, std = said.of(net, number)
+        mean, spread_ = held_out(rows, fold.train, fold.test, places, trend, std, said.blind(net, fold.glaciers))
         table = {
             "scheme": SCHEME,
             "model": NAME,
@@ -123,30 +126,40 @@ def held_out(
     return mean[at], predictive_std(std[test], variance[at], prior, filled.error)
 
 
+def best_net(model: SMBModel, fold: int) -> str:
+    """Net that leaves least in annual balances that the members of a fold were trained beside, not on."""
+    left = {net: std[fold] for net, std in model.residual_std.items() if net in model.nets}
+    for net, raster in model.rasters.items():
+        learns = raster.form.kind == "cnn" or raster.form.slack > 0  # else it is the yardstick
+        if learns and "annual" in raster.form.kinds:
+            left[net] = model.raster_residual[net][fold, raster.form.kinds.index("annual")]
+    return min(left, key=lambda net: float(left[net]))
+
+
 class _Said:
-    """What folds say of all rows by the net for unobserved glaciers."""
+    """What folds say of all rows."""
 
     def __init__(self, model: SMBModel, rows: Rows, scene: Scene | None) -> None:
-        self.model, self.rows, self.scene, self.net = model, rows, scene, model.best_unobserved
+        self.model, self.rows, self.scene = model, rows, scene
 
-    def blind(self, glaciers: Sequence[str]) -> Floats:
+    def blind(self, net: str, glaciers: Sequence[str]) -> Floats:
         """What folds say that saw neither some glaciers nor the year of a row: (row,) kg m-2, NaN without one."""
         found = np.full(len(self.rows), np.nan)
         for number in self.model.plan.of("lsygo"):
             fold = self.model.plan.folds[number]
             if set(glaciers) <= set(fold.glaciers):
                 hidden = np.isin(self.rows.hydro_year, fold.years)
-                found[hidden] = self.of(number)[0][hidden]
+                found[hidden] = self.of(net, number)[0][hidden]
         return found
 
     @cache  # noqa: B019  # each glacier of a group asks for the same folds, and this lives no longer than the table
-    def of(self, number: int) -> tuple[Floats, Floats]:
-        """Mean and predictive standard deviation by a fold: (row,) kg m-2 each."""
-        return _told(self.model, self.net, number, self.rows, self.scene)
+    def of(self, net: str, number: int) -> tuple[Floats, Floats]:
+        """Mean and predictive standard deviation by a net of a fold: (row,) kg m-2 each."""
+        return _told(self.model, net, number, self.rows, self.scene)
 
 
 def _told(model: SMBModel, net: str, number: int, rows: Rows, scene: Scene | None) -> tuple[Floats, Floats]:
-    """Mean and predictive standard deviation of all rows by the net for unobserved glaciers: (row,) kg m-2 each."""
+    """Mean and predictive standard deviation of all rows by a net of a fold: (row,) kg m-2 each."""
     if net in model.nets:
         members, residual = model.predict(rows.design, net, number), float(model.residual_std[net][number])
     else:

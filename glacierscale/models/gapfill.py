@@ -159,7 +159,7 @@ class Gapfill:
         annual = np.flatnonzero(observed.year >= 0)
         glacier, which = np.nonzero(same[:, observed.unit[annual]])
         own = annual[which]
-        moved[glacier, observed.year[own]] = self.residual[own, 0] - solved.pull[own, 0] / solved.precision[own]
+        moved[glacier, observed.year[own]] = solved.others[own]
         variance[glacier, observed.year[own]] = 1 / solved.precision[own] - observed.sigma[own] ** 2
 
 
@@ -173,6 +173,8 @@ class Solved:
     """(observation, 2) inverse covariance times residuals"""
     precision: Floats
     """(observation,) diagonal of the inverse covariance; NaN for means of several years"""
+    others: Floats
+    """(observation,) kg m-2, what all others say of the residual of each; NaN for means of several years"""
 
     @classmethod
     def of(cls, filled: Gapfill) -> Solved:
@@ -184,14 +186,17 @@ class Solved:
         whole[np.diag_indices(count)] += filled.observed.sigma**2
         factor = linalg.cholesky(whole, lower=True, overwrite_a=True, check_finite=False)
         pull = linalg.cho_solve((factor, True), filled.residual)
-        precision = np.full(count, np.nan)
+        precision, others = np.full(count, np.nan), np.full(count, np.nan)
         annual = np.flatnonzero(filled.observed.year >= 0)
         for some in np.array_split(annual, max(1, len(annual) // _AT_ONCE)):
-            unit = np.zeros((count, len(some)))
-            unit[some, np.arange(len(some))] = 1.0
-            inverse = linalg.solve_triangular(factor, unit, lower=True, check_finite=False)
-            precision[some] = (inverse**2).sum(axis=0)
-        return cls(factor=factor, pull=pull, precision=precision)
+            at = some, np.arange(len(some))
+            inverse = np.zeros((count, len(some)))
+            inverse[at] = 1.0
+            inverse = linalg.cho_solve((factor, True), inverse, overwrite_b=True, check_finite=False)
+            precision[some] = inverse[at]
+            inverse[at] = 0.0  # its own residual is not read at all, rather than taken off afterwards
+            others[some] = -(filled.residual[:, 0] @ inverse) / precision[some]
+        return cls(factor=factor, pull=pull, precision=precision, others=others)
 
 
 def predictive_std(std: Floats, variance: Floats, prior: Floats, error: float) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -49,10 +49,15 @@ class Design:
     """(row, bias) kg m-2, averaged over elevation bands"""
     degree_days: Floats
     """(row, bias) K day, averaged over elevation bands"""
+    weather: Floats = field(default_factory=lambda: np.zeros((0, 12), np.float32))
+    """(row, month) anomaly of temperature, degC; no rows where no model asks for it"""
 
     def take(self, row: npt.NDArray[np.integer]) -> Design:
         """Some of the rows."""
-        return Design(predictors=self.predictors[row], snow=self.snow[row], degree_days=self.degree_days[row])
+        weather = self.weather[row] if len(self.weather) else self.weather
+        return Design(
+            predictors=self.predictors[row], snow=self.snow[row], degree_days=self.degree_days[row], weather=weather
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +95,8 @@ def default_predictors(available: Sequence[str]) -> tuple[str, ...]:
 def predictor_values(features: xr.Dataset, predictors: Sequence[str]) -> Floats:
     """Predictors of every glacier and year, those of `DERIVED` made on the way: (glacier, hydro_year, predictor)."""
     known = text(features.predictor.values).tolist()
-    months = [name for name in known if name.startswith("temp_") and name.endswith("_anomaly")][WINTER_MONTHS:]
-    if months and SUMMER_TEMP in predictors:
-        of_month = features.predictors.values[:, :, [known.index(name) for name in months]]
+    if SUMMER_TEMP in predictors:
+        of_month = monthly_weather(features)[:, :, WINTER_MONTHS:]
         others = [name for name in predictors if name != SUMMER_TEMP]
         rest = predictor_values(features, others)
         return np.insert(rest, list(predictors).index(SUMMER_TEMP), of_month.mean(axis=2), axis=2)
@@ -103,6 +107,18 @@ def predictor_values(features: xr.Dataset, predictors: Sequence[str]) -> Floats:
     for at, name in enumerate(predictors):
         if name in DERIVED:
             values[..., at] = np.log10(values[..., at])
+    return values
+
+
+def monthly_weather(features: xr.Dataset) -> Floats:
+    """Anomaly of each month's temperature: (glacier, hydro_year, month) degC."""
+    known = text(features.predictor.values).tolist()
+    months = [at for at, name in enumerate(known) if name.startswith("temp_") and name.endswith("_anomaly")]
+    if len(months) != 12:
+        raise ValueError(
+            f"the features have anomalies of {len(months)} months' temperatures, not of 12; they have {known}."
+        )
+    values: Floats = features.predictors.values[:, :, months]
     return values
 
 
@@ -135,7 +151,10 @@ def design_of(features: xr.Dataset, predictors: Sequence[str], biases: Sequence[
         degree_days[..., index], snow[..., index] = band_balance_terms(warmed, precip, lapse, rise, weight, sigma_k)
     rows = shape[0] * shape[1]
     return Design(
-        predictors=values.reshape(rows, -1), snow=snow.reshape(rows, -1), degree_days=degree_days.reshape(rows, -1)
+        predictors=values.reshape(rows, -1),
+        snow=snow.reshape(rows, -1),
+        degree_days=degree_days.reshape(rows, -1),
+        weather=monthly_weather(features).reshape(rows, -1),
     )
 
 
@@ -185,6 +204,7 @@ def observed_rows(features: xr.Dataset, predictors: Sequence[str], kind: str = "
     first, last = periods.years_of(features, row)
     over = _over_years(of_row, np.searchsorted(years, first), np.searchsorted(years, last), (len(units), len(years)))
     arrays = {"predictors": design.predictors, "snow": design.snow, "degree_days": design.degree_days, "terms": terms}
+    arrays["weather"] = design.weather
     for name, values in arrays.items():
         whole = averaged(values.reshape(len(outlines), len(years), -1))
         arrays[name] = over @ whole.reshape(len(units) * len(years), -1)
@@ -266,5 +286,6 @@ def _of_outlines(
         predictors=np.concatenate([d.predictors for d in designs]),
         snow=np.concatenate([d.snow for d in designs]),
         degree_days=np.concatenate([d.degree_days for d in designs]),
+        weather=np.concatenate([d.weather for d in designs]),
     )
     return whole, np.concatenate(terms)

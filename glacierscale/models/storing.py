@@ -15,13 +15,15 @@ from glacierscale import provenance
 from glacierscale.folds import Fold, FoldPlan
 from glacierscale.models import packing
 from glacierscale.models.bundle import SMBModel, mask
+from glacierscale.models.like_years import LikeYears
 from glacierscale.models.physics import TemperatureIndex
 from glacierscale.models.scaling import Scaler
 from glacierscale.provenance import Folder
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-FORMAT = 2
+FORMAT = 3
+_OF_LIKE_YEARS = ("weather", "spread", "weight")
 _JSON, _TENSORS = "model.json", "weights.safetensors"
 
 
@@ -71,6 +73,7 @@ def save(model: SMBModel, folder: Folder) -> None:
         "folds": _plan_words(model.plan),
         "observation_folds": _plan_words(model.raster_plan),
         "nets": {name: packing.PACK[name](net)[1] for name, net in model.nets.items()},
+        "like_years": list(model.like_years),
         "rasters": {name: asdict(raster.form) for name, raster in model.rasters.items()},
         "unseen_std": dict(model.unseen_std),
         "best_observed": model.best_observed,
@@ -101,6 +104,8 @@ def weights_of(model: SMBModel) -> bytes:
     for name, net in model.nets.items():
         arrays |= {f"{name}.{key}": value for key, value in packing.PACK[name](net)[0].items()}
         arrays[f"{name}.residual_std"] = model.residual_std[name]
+    for name, years in model.like_years.items():
+        arrays |= {f"like_years.{name}.{key}": getattr(years, key) for key in _OF_LIKE_YEARS}
     observations = max((int(fold.train.max(initial=-1)) + 1 for fold in model.raster_plan.folds), default=0)
     observations = max([observations, *(int(f.test.max(initial=-1)) + 1 for f in model.raster_plan.folds)])
     arrays |= _plan_arrays("observation", model.raster_plan, observations)
@@ -144,6 +149,7 @@ def load(folder: Folder) -> SMBModel:
         ),
         nets={name: packing.UNPACK[name](own[name], about["nets"][name]) for name in about["nets"]},
         residual_std={name: own[name]["residual_std"] for name in own},
+        like_years={name: LikeYears(**_below(a, f"like_years.{name}.")) for name in about["like_years"]},
         rasters=rasters,
         raster_plan=_plan(about["observation_folds"], a, "observation"),
         raster_residual=residual,

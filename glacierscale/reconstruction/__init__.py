@@ -13,7 +13,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from glacierscale import compute, provenance, schema
-from glacierscale.models.bundle import SMBModel, spread
+from glacierscale.models.bundle import SMBModel
+from glacierscale.models.held_out import spread
 from glacierscale.reconstruction.gapfilling import NAMES, Filling
 from glacierscale.reconstruction.options import ReconstructOptions
 from glacierscale.store import Block, Files, Store
@@ -222,7 +223,7 @@ class _Block:
         std = np.hypot(spread(found), residual[:, None])
         blind = self.features.hydro_year.values > self.features.attrs.get("last_year_with_climate", np.inf)
         if blind.any():  # a mean climate knows nothing of what sets its year apart
-            std[:, blind] = np.hypot(std[:, blind], mean[:, ~blind].std(axis=1, keepdims=True))
+            std[:, blind] = np.hypot(std[:, blind], _interannual(mean[:, ~blind])[:, None])
         return {name: self.features[name].values for name in schema.IDENTITY} | {
             "set_aside": schema.text(self.reason),
             "smb": mean,
@@ -250,6 +251,15 @@ class _Block:
             if found is not None:
                 out[:, found.surface.feature_row] = found.mean(getattr(found, season))
         return out
+
+
+def _interannual(balance: Floats) -> Floats:
+    """Standard deviation over the years that have a value, zero where none has: (glacier, year) -> (glacier,)."""
+    known = np.isfinite(balance)
+    count = np.maximum(known.sum(axis=1), 1)
+    mean = np.where(known, balance, 0.0).sum(axis=1) / count
+    std: Floats = np.sqrt((np.where(known, balance - mean[:, None], 0.0) ** 2).sum(axis=1) / count)
+    return std
 
 
 def _most_together(group: npt.NDArray[np.integer]) -> int:

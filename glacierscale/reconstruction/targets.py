@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from glacierscale import schema
-from glacierscale.models.bundle import spread
+from glacierscale.models.held_out import spread
 from glacierscale.schema import text
 from glacierscale.store import Files, Store
 from glacierscale.units import convert

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from glacierscale import folds
-from glacierscale.models.bundle import HeldOut, SMBModel
+from glacierscale.models.bundle import SMBModel
+from glacierscale.models.held_out import HeldOut
 from glacierscale.models.rows import Rows
 
 Floats = npt.NDArray[np.floating]

@@ -16,7 +16,9 @@ from glacierscale import folds, provenance, schema
 from glacierscale.folds import FoldPlan
 from glacierscale.models import physics, scaling
 from glacierscale.models import rows as rows_module
-from glacierscale.models.bundle import HeldOut, SMBModel, fold_weights, row_numbers, rows_held
+from glacierscale.models.bundle import SMBModel, fold_weights
+from glacierscale.models.held_out import HeldOut, row_numbers, rows_held
+from glacierscale.models.like_years import LikeYears
 from glacierscale.models.packing import Net
 from glacierscale.models.rows import Rows
 from glacierscale.store import Files, Store, hold, sweep
@@ -156,6 +158,8 @@ def fit(
     keep: str = "",
 ) -> SMBModel:
     """Train on observed rows, and on a scene of ice cells; `train` without the stores, `keep` where checkpoints go."""
+    if options.like_years and row_kind != "annual":
+        raise ValueError(f"like_years asks for annual rows, but these are of kind {row_kind}; leave it out.")
     plan = _plan(rows, row_kind, options, scene)
     weight = 1 / (rows.sigma**2 + (options.geodetic_sigma**2 if row_kind == "geodetic" else 0))
     weight = weight / weight.mean()
@@ -178,10 +182,14 @@ def fit(
     )
     nets: dict[str, Net] = {}
     residual: dict[str, Floats] = {}
+    alike: dict[str, LikeYears] = {}
     for name in options.nets:
         if name in TABULAR:
             fit_net = _FIT[name]
             nets[name], out_of_bag = fit_net(lesson, options, _kept(keep, stamp, name))
+            if options.like_years:
+                alike[name], blind = training_nets.fit_like_years(lesson, rows, out_of_bag, options)
+                out_of_bag = out_of_bag + blind[:, None]
             residual[name] = judging.residual_std(left, out_of_bag)
     model = SMBModel(
         predictors=tuple(predictors),
@@ -194,6 +202,7 @@ def fit(
         base=base,
         nets=nets,
         residual_std=residual,
+        like_years=alike,
         unseen_std={},
         best_observed="",
         best_unobserved="",

@@ -12,7 +12,10 @@ import numpy.typing as npt
 
 from glacierscale import compute
 from glacierscale.folds import HOLDS_OUT_GLACIERS, HOLDS_OUT_YEARS, Fold, FoldPlan
+from glacierscale.models import like_years
+from glacierscale.models.like_years import LikeYears
 from glacierscale.models.packing import Net
+from glacierscale.models.rows import Rows
 from glacierscale.training.checkpoints import Arrays, Checkpoints, State
 from glacierscale.training.options import TrainOptions
 from glacierscale.training.shares import whole
@@ -174,6 +177,37 @@ def _of_kriging(predictors: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int
     both = {"lat", "lon"} <= set(predictors)
     place = (predictors.index("lat"), predictors.index("lon")) if both else ()
     return place, tuple(at for at, name in enumerate(predictors) if name.endswith("_anomaly"))
+
+
+def fit_like_years(lesson: Lesson, rows: Rows, out_of_bag: Floats, options: TrainOptions) -> tuple[LikeYears, Floats]:
+    """What a net leaves in years of the same weather, and what that says of each row without its group, kg m-2.
+
+    Parameters
+    ----------
+    lesson : Lesson
+    rows : Rows
+        The same rows.
+    out_of_bag : (fold, member, row) kg m-2
+        Predictions of the net for rows that a member did not learn from, NaN elsewhere.
+    options : TrainOptions
+
+    Returns
+    -------
+    like_years : LikeYears
+    blind : (fold, row) kg m-2
+    """
+    known = np.isfinite(out_of_bag)
+    told = np.where(known, out_of_bag, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    left = np.where(known.any(axis=1), lesson.left - told, np.nan)
+    years = like_years.Years.of(rows.hydro_year, rows.design.weather)
+    found = [
+        like_years.fit(
+            left[fold], lesson.weight, years, lesson.group[fold], members=options.members, seed=[options.seed, fold, 1]
+        )
+        for fold in range(len(left))
+    ]
+    weight, blind = (np.stack(part) for part in zip(*found, strict=True))
+    return like_years.LikeYears(weather=years.weather, spread=years.spread, weight=weight), blind
 
 
 def draw(lesson: Lesson, options: TrainOptions) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -35,6 +35,9 @@ class TrainOptions:
     geodetic_sigma: float = 250.0
     """What models leave unexplained in a geodetic row, kg m-2 per year: added in quadrature to its stated error when
     lasso and mlp weight rows, since one whose error is half as large does not tell four times as much of the model."""
+    like_years: bool = False
+    """Add to lasso, mlp and kriging what they leave in years of the same weather, told apart by the temperatures of its
+    months: for a climate of few stations, where the other glaciers of a year tell what it does not."""
     base: bool = True
     """Learn the departure from a temperature-index model fitted in each fold, instead of the balance itself."""
     members: int = 20

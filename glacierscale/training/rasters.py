@@ -12,9 +12,9 @@ import torch
 
 from glacierscale import compute
 from glacierscale.folds import FoldPlan
-from glacierscale.models.bundle import HeldOut, held_out_of
 from glacierscale.models.form import EFFECTS, Form
 from glacierscale.models.functionals import Functionals
+from glacierscale.models.held_out import HeldOut, held_out_of
 from glacierscale.models.raster import RasterNet, predict
 from glacierscale.models.scene import Scene
 from glacierscale.models.surface import INPUTS

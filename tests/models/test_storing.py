@@ -208,9 +208,9 @@ def test_a_description_that_was_cut_off_is_refused(model_folder: Path, tmp_path:
 def test_another_format_and_no_model_are_refused(model_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(model_folder, tmp_path / "m")
     about = json.loads((tmp_path / "m" / "model.json").read_text())
-    for number in (1, 99):
+    for number in (2, 99):
         (tmp_path / "m" / "model.json").write_text(json.dumps(about | {"format": number}))
-        with pytest.raises(ValueError, match=f"holds a model of format {number}, expected 2; train again"):
+        with pytest.raises(ValueError, match=f"holds a model of format {number}, expected 3; train again"):
             SMBModel.load(tmp_path / "m")
     with pytest.raises(FileNotFoundError, match=r"no model at .*nothing: model.json is missing"):
         SMBModel.load(tmp_path / "nothing")

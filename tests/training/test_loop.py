@@ -26,11 +26,12 @@ def few(features: Any) -> Any:
 
 
 def test_absurd_targets_of_held_out_rows_change_nothing_in_the_fold_that_holds_them_out(few: Any) -> None:
-    before = loop.fit(few, NAMES, QUICK, STAMP)
+    options = dataclasses.replace(QUICK, like_years=True)
+    before = loop.fit(few, NAMES, options, STAMP)
     number = before.plan.of("logo")[2]
     observed = few.observed.copy()
     observed[before.plan.folds[number].test] = 1e7
-    after = loop.fit(dataclasses.replace(few, observed=observed), NAMES, QUICK, STAMP)
+    after = loop.fit(dataclasses.replace(few, observed=observed), NAMES, options, STAMP)
     for name in ("precip_factor", "degree_day_factor", "bias"):
         assert getattr(after.base, name)[number] == getattr(before.base, name)[number]
     for name in ("mean", "std", "low", "high"):
@@ -41,7 +42,36 @@ def test_absurd_targets_of_held_out_rows_change_nothing_in_the_fold_that_holds_t
         np.testing.assert_array_equal(after.nets["mlp"].parameters[name][number], value[number])
     for net in before.nets:
         assert after.residual_std[net][number] == before.residual_std[net][number]
+        np.testing.assert_array_equal(after.like_years[net].weight[number], before.like_years[net].weight[number])
     assert after.base.degree_day_factor[0] != before.base.degree_day_factor[0]  # the fold of all rows did see them
+
+
+def test_like_years_help_held_out_glaciers_where_the_predictors_know_no_year_and_survive_storing(
+    few: Any, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(5)
+    years, of_row = np.unique(few.hydro_year, return_inverse=True)
+    shared = 800.0 * rng.normal(size=len(years))[of_row]
+    rows = dataclasses.replace(few, observed=few.observed + shared)
+    options = dataclasses.replace(QUICK, nets=("lasso",), hold_out=("logo", "loyo"), members=3)
+
+    def errors(like_years: bool) -> tuple[Any, dict[str, float]]:
+        model = loop.fit(rows, NAMES, dataclasses.replace(options, like_years=like_years), STAMP)
+        held = {scheme: model.held_out(rows.design, "lasso", scheme) for scheme in ("logo", "loyo")}
+        return model, {s: float(np.sqrt(np.mean((h.mean - rows.observed[h.row]) ** 2))) for s, h in held.items()}
+
+    (_, without), (model, found) = errors(False), errors(True)
+    assert found["logo"] < 0.7 * without["logo"]
+    assert found["loyo"] < 1.1 * without["loyo"]  # nothing is known of a year that is held out
+    model.save(tmp_path)
+    again = type(model).load(tmp_path)
+    assert again.fingerprint == model.fingerprint
+    np.testing.assert_array_equal(again.predict(rows.design, "lasso"), model.predict(rows.design, "lasso"))
+
+
+def test_like_years_are_refused_for_rows_of_many_years(few: Any) -> None:
+    with pytest.raises(ValueError, match="like_years asks for annual rows, but these are of kind geodetic; leave it"):
+        loop.fit(geodetic(few), PLACED, dataclasses.replace(GEODETIC, like_years=True), STAMP, row_kind="geodetic")
 
 
 def planned(glaciers: int) -> tuple[np.ndarray, np.ndarray, folds.FoldPlan]:
