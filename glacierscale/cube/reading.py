@@ -11,7 +11,9 @@ import numpy.typing as npt
 import shapely
 import xarray as xr
 
+from glacierscale.cube import scenarios
 from glacierscale.cube.options import IngestOptions
+from glacierscale.cube.thickness import ice
 from glacierscale.cube.topography import dated, surface
 from glacierscale.cube.weather import grid_bounds, in_memory_if_small, in_years, observed_years, weather
 from glacierscale.region import HydroYears, Region, seamless
@@ -37,12 +39,14 @@ class Sources:
     """CRS of the terrain, or of metres around the outlines where there is none"""
     elevation: xr.DataArray | None
     """(y, x) m, with attribute crs_wkt"""
-    thickness: xr.DataArray | None
-    """(y, x) m on the same grid"""
+    ice: xr.Dataset | None = None
+    """thickness and ice_surface (y, x) m on the same grid, as far as known"""
     velocity: xr.DataArray | None = None
     """(y, x) m per year on the same grid"""
     climate: xr.Dataset
     """temp, precip, clim_height"""
+    scenarios: xr.Dataset | None = None
+    """the cube's variables of future climates"""
     last_year_with_climate: int
     """last hydrological year whose months are no climatology"""
     observations: pd.DataFrame
@@ -68,8 +72,9 @@ def choose(catalog: Catalog, options: IngestOptions) -> dict[str, list[Entry]]:
         chosen[role] = [e for e in entries if e.metadata.get("dataset", e.name) == name]
         if role == "climate":
             chosen[role] += catalog.select("climate_invariant", name)
-    for role in ("terrain", "observations", "thickness", "velocity", "links", "inventory", "profiles"):
+    for role in ("terrain", "observations", "thickness", "thickness_dem", "velocity", "links", "inventory", "profiles"):
         chosen[role] = catalog.select(role)
+    chosen["scenarios"] = scenarios.choose(catalog, options.scenarios)
     if len(chosen["terrain"]) > 1:
         raise ValueError(
             f"the catalogue {catalog.name} has {len(chosen['terrain'])} entries of role terrain, expected one or none."
@@ -89,7 +94,8 @@ def named(entry: Entry, function: Any, *args: Any, **kwargs: Any) -> Any:
 def read(chosen: dict[str, list[Entry]], region: Region, options: IngestOptions) -> Sources:
     """Open and check every entry."""
     shapes_entry = chosen["outlines"][0]
-    shapes = within(named(shapes_entry, outlined, shapes_entry), region)
+    everywhere = named(shapes_entry, outlined, shapes_entry)
+    shapes = within(everywhere, region)
     shapes = of_subregions(shapes, options.subregions, shapes_entry.name)
     elevation = ground(chosen, shapes)
     inventories = dated(chosen["inventory"], shapes, shapes_entry, elevation, named)
@@ -117,9 +123,10 @@ def read(chosen: dict[str, list[Entry]], region: Region, options: IngestOptions)
         outlines=shapes,
         crs_wkt=shapes.estimate_utm_crs().to_wkt() if elevation is None else elevation.attrs["crs_wkt"],
         elevation=elevation,
-        thickness=raster("thickness"),
+        ice=ice(chosen, elevation, everywhere, named),
         velocity=raster("velocity"),
         climate=fields,
+        scenarios=scenarios.futures(chosen["scenarios"], shapes, named),
         last_year_with_climate=known,
         observations=table,
         left_out=left_out,

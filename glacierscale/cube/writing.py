@@ -96,8 +96,12 @@ def write(store: Store, sources: Sources, region: Region, stamp: provenance.Stam
             "observations_left_out": sources.left_out,
         },
     )
-    rasters = {name: getattr(sources, name) for name in ("elevation", "thickness", "velocity")}
+    static = static if sources.scenarios is None else static.merge(sources.scenarios)
+    rasters = {name: getattr(sources, name) for name in ("elevation", "velocity")}
     rasters = {name: raster for name, raster in rasters.items() if raster is not None}
+    if sources.ice is not None:
+        rasters |= {str(name): raster for name, raster in sources.ice.data_vars.items()}
+        static.attrs |= sources.ice.attrs
     given = {*rasters, *static.variables}
     blocks = _Blocks(along | dated, fields, rasters)
     with store.hold() as held:
