@@ -180,17 +180,7 @@ def fit(
         plan=plan,
         predictors=tuple(predictors),
     )
-    nets: dict[str, Net] = {}
-    residual: dict[str, Floats] = {}
-    alike: dict[str, LikeYears] = {}
-    for name in options.nets:
-        if name in TABULAR:
-            fit_net = _FIT[name]
-            nets[name], out_of_bag = fit_net(lesson, options, _kept(keep, stamp, name))
-            if options.like_years:
-                alike[name], blind = training_nets.fit_like_years(lesson, rows, out_of_bag, options)
-                out_of_bag = out_of_bag + blind[:, None]
-            residual[name] = judging.residual_std(left, out_of_bag)
+    nets, residual, alike = _nets(lesson, rows, options, stamp, keep)
     model = SMBModel(
         predictors=tuple(predictors),
         plan=plan,
@@ -214,6 +204,22 @@ def fit(
         model, of_rasters = _with_rasters(model, scene, options, keep)
         held |= of_rasters
     return judging.judged(model, rows, held)
+
+
+def _nets(
+    lesson: training_nets.Lesson, rows: Rows, options: TrainOptions, stamp: provenance.Stamp, keep: str
+) -> tuple[dict[str, Net], dict[str, Floats], dict[str, LikeYears]]:
+    """Nets of rows, what each leaves unexplained in every fold, and what it leaves in like years where asked for."""
+    nets: dict[str, Net] = {}
+    residual: dict[str, Floats] = {}
+    alike: dict[str, LikeYears] = {}
+    for name in (net for net in options.nets if net in TABULAR):
+        nets[name], out_of_bag = _FIT[name](lesson, options, _kept(keep, stamp, name))
+        if options.like_years:
+            alike[name], blind = training_nets.fit_like_years(lesson, rows, out_of_bag, options)
+            out_of_bag = out_of_bag + blind[:, None]
+        residual[name] = judging.residual_std(lesson.left, out_of_bag)
+    return nets, residual, alike
 
 
 def _plan(rows: Rows, row_kind: str, options: TrainOptions, scene: Scene | None) -> FoldPlan:
