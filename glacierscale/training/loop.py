@@ -18,8 +18,6 @@ from glacierscale.models import physics, scaling
 from glacierscale.models import rows as rows_module
 from glacierscale.models.bundle import SMBModel, fold_weights
 from glacierscale.models.held_out import HeldOut, row_numbers, rows_held
-from glacierscale.models.like_years import LikeYears
-from glacierscale.models.packing import Net
 from glacierscale.models.rows import Rows
 from glacierscale.store import Files, Store, hold, sweep
 from glacierscale.training import checkpoints, judging
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from glacierscale.training.rasters import Fitted
 
 Floats = npt.NDArray[np.floating]
-_FIT = {"lasso": training_nets.fit_lasso, "mlp": training_nets.fit_mlp, "kriging": training_nets.fit_kriging}
 _MODEL = "model.json"
 _TOLD = 5
 _log = logging.getLogger(__name__)
@@ -180,7 +177,7 @@ def fit(
         plan=plan,
         predictors=tuple(predictors),
     )
-    nets, residual, alike = _nets(lesson, rows, options, stamp, keep)
+    nets, residual, alike = training_nets.fit_all(lesson, rows, options, lambda name: _kept(keep, stamp, name))
     model = SMBModel(
         predictors=tuple(predictors),
         plan=plan,
@@ -204,22 +201,6 @@ def fit(
         model, of_rasters = _with_rasters(model, scene, options, keep)
         held |= of_rasters
     return judging.judged(model, rows, held)
-
-
-def _nets(
-    lesson: training_nets.Lesson, rows: Rows, options: TrainOptions, stamp: provenance.Stamp, keep: str
-) -> tuple[dict[str, Net], dict[str, Floats], dict[str, LikeYears]]:
-    """Nets of rows, what each leaves unexplained in every fold, and what it leaves in like years where asked for."""
-    nets: dict[str, Net] = {}
-    residual: dict[str, Floats] = {}
-    alike: dict[str, LikeYears] = {}
-    for name in (net for net in options.nets if net in TABULAR):
-        nets[name], out_of_bag = _FIT[name](lesson, options, _kept(keep, stamp, name))
-        if options.like_years:
-            alike[name], blind = training_nets.fit_like_years(lesson, rows, out_of_bag, options)
-            out_of_bag = out_of_bag + blind[:, None]
-        residual[name] = judging.residual_std(lesson.left, out_of_bag)
-    return nets, residual, alike
 
 
 def _plan(rows: Rows, row_kind: str, options: TrainOptions, scene: Scene | None) -> FoldPlan:

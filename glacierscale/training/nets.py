@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +17,7 @@ from glacierscale.models import like_years
 from glacierscale.models.like_years import LikeYears
 from glacierscale.models.packing import Net
 from glacierscale.models.rows import Rows
+from glacierscale.training import judging
 from glacierscale.training.checkpoints import Arrays, Checkpoints, State
 from glacierscale.training.options import TrainOptions
 from glacierscale.training.shares import whole
@@ -224,3 +226,40 @@ def draw(lesson: Lesson, options: TrainOptions) -> tuple[npt.NDArray[np.bool_], 
             validation[number, member, fold.train[stop]] = True
             training[number, member, fold.train[~stop]] = True
     return training, validation
+
+
+_FIT = {"lasso": fit_lasso, "mlp": fit_mlp, "kriging": fit_kriging}
+
+
+def fit_all(
+    lesson: Lesson, rows: Rows, options: TrainOptions, kept: Callable[[str], Checkpoints | None]
+) -> tuple[dict[str, Net], dict[str, Floats], dict[str, LikeYears]]:
+    """Every net of rows.
+
+    Parameters
+    ----------
+    lesson : Lesson
+    rows : Rows
+        The same rows.
+    options : TrainOptions
+    kept : callable
+        Checkpoints of a net by its name.
+
+    Returns
+    -------
+    nets : dict
+    residual_std : dict
+        (fold,) kg m-2: what each net leaves unexplained.
+    like_years : dict
+        What each net leaves in years of the same weather; empty where not asked for.
+    """
+    nets: dict[str, Net] = {}
+    residual: dict[str, Floats] = {}
+    alike: dict[str, LikeYears] = {}
+    for name in (net for net in options.nets if net in _FIT):
+        nets[name], out_of_bag = _FIT[name](lesson, options, kept(name))
+        if options.like_years:
+            alike[name], blind = fit_like_years(lesson, rows, out_of_bag, options)
+            out_of_bag = out_of_bag + blind[:, None]
+        residual[name] = judging.residual_std(lesson.left, out_of_bag)
+    return nets, residual, alike
