@@ -55,6 +55,7 @@ def predictions(model: SMBModel, rows: Rows, features: xr.Dataset, scene: Scene 
     """
     import pandas as pd
 
+    model = model.plain  # effects of years are the filling's own business
     numbers = model.plan.of(SCHEME)
     if model.row_kind != "annual" or not numbers:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,12 @@ class SMBModel:
         from glacierscale.models import storing
 
         return storing.fingerprint_of(self.stamp, provenance.digest(storing.weights_of(self)))
+
+    @cached_property
+    def plain(self) -> SMBModel:
+        """The same model without what its nets leave in like years: itself where that was not asked for."""
+        alone = {net: years.residual_std for net, years in self.like_years.items()}
+        return replace(self, like_years={}, residual_std={**self.residual_std, **alone}) if alone else self
 
     def predict(self, design: Design, net: str, fold: int = 0) -> Floats:
         """Balance of rows by every member.

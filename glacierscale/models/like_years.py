@@ -31,6 +31,8 @@ class LikeYears:
     """(month,) its standard deviation between years, K"""
     weight: Floats
     """(fold, member, year) kg m-2"""
+    residual_std: Floats
+    """(fold,) kg m-2: what the net alone leaves unexplained in rows that its members did not learn from"""
 
     def effect(self, fold: int, weather: Floats) -> Floats:
         """Effect on rows by every member: (row, month) degC -> (member, row) kg m-2."""

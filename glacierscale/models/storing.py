@@ -23,7 +23,7 @@ from glacierscale.provenance import Folder
 Arrays = dict[str, npt.NDArray[Any]]
 
 FORMAT = 3
-_OF_LIKE_YEARS = ("weather", "spread", "weight")
+_OF_LIKE_YEARS = ("weather", "spread", "weight", "residual_std")
 _JSON, _TENSORS = "model.json", "weights.safetensors"
 
 

@@ -67,18 +67,7 @@ def reconstruct(
     stores = Store.all_in(folder, "patches_*.zarr", schema.PATCHES) if needed else ()
     if options.seasonal and not drawn:
         raise ValueError(f"seasonal asks for a raster network; the model has {sorted(model.nets)}. Train a hybrid.")
-    stamp = provenance.Stamp(
-        verb="reconstruct",
-        options=provenance.options_dict(options),
-        inputs={"model": provenance.Input(url=place, fingerprint=model.fingerprint)}
-        | {
-            name: provenance.Input(url=provenance.relative(found.url, to), fingerprint=found.fingerprint())
-            for name, found in {
-                "features": source,
-                **{PurePosixPath(found.url).stem: found for found in stores},
-            }.items()
-        },
-    )
+    stamp = _stamp(place, model, source, stores, to, options)
     store = Store(str(to), schema.RECONSTRUCTION)
     if drawn and options.maps:
         from glacierscale.reconstruction import maps
@@ -91,6 +80,22 @@ def reconstruct(
         opened = [rasters.assign(feature_row=rasters.feature_row.load()) for rasters in (s.open() for s in stores)]
         _write(store, stamp, model, source, opened, options, drawn)
     return store
+
+
+def _stamp(
+    place: str, model: SMBModel, source: Store, patches: Sequence[Store], to: str | Path, options: ReconstructOptions
+) -> provenance.Stamp:
+    """What decides a reconstruction."""
+    stores = {"features": source, **{PurePosixPath(found.url).stem: found for found in patches}}
+    return provenance.Stamp(
+        verb="reconstruct",
+        options=provenance.options_dict(options),
+        inputs={"model": provenance.Input(url=place, fingerprint=model.fingerprint)}
+        | {
+            name: provenance.Input(url=provenance.relative(found.url, to), fingerprint=found.fingerprint())
+            for name, found in stores.items()
+        },
+    )
 
 
 def _write(
@@ -115,7 +120,7 @@ def _write(
     blocks = _Blocks(model, dataset, tuple(patches), near, far, members, drawn if options.seasonal else "")
     if options.gapfill:
         trends = {net: partial(blocks.mean, net) for net in dict.fromkeys([near, far])}
-        filling = Filling.of(model, dataset, trends)
+        filling = Filling.of(model.plain, dataset, trends)
         blocks, static = replace(blocks, filling=filling), static.assign_attrs(filling.attributes())
     absent = (*(() if options.seasonal else ("smb_winter",)), *(() if options.gapfill else NAMES))
     with store.hold() as held:
@@ -162,8 +167,11 @@ class _Blocks:
         return _Loaded(features, tuple(parts))
 
     def mean(self, net: str, glaciers: npt.NDArray[np.integer]) -> Floats:
-        """Ensemble mean of some glaciers, NaN for those that were set aside: (glacier, hydro_year) kg m-2."""
-        whole = _Block(self.model, self._some(glaciers))
+        """What gaps are filled around: ensemble mean of some glaciers, without what nets leave in like years.
+
+        (glacier, hydro_year) kg m-2, NaN for those that were set aside.
+        """
+        whole = _Block(self.model.plain, self._some(glaciers))
         found = whole.annual(net).mean(axis=0)
         return np.where((whole.reason == "")[:, None], found, np.nan)
 
@@ -173,7 +181,10 @@ class _Blocks:
         if self.filling is not None:
             observed = np.isin(schema.text(loaded.features.unit_id.values), self.model.unit_id)
             net = np.where(observed, self.near, self.far)
-            arrays |= self.filling.arrays(loaded.features, net, arrays["smb"], arrays["smb_std"])
+            alone = arrays
+            if self.model.plain is not self.model:
+                alone = _Block(self.model.plain, loaded).arrays(self.near, self.far, self.members)
+            arrays |= self.filling.arrays(loaded.features, net, alone["smb"], alone["smb_std"])
         if self.seasonal:
             arrays["smb_winter"] = whole.raster(self.seasonal, "winter").mean(axis=0)
         return arrays

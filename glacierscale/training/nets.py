@@ -209,7 +209,9 @@ def fit_like_years(lesson: Lesson, rows: Rows, out_of_bag: Floats, options: Trai
         for fold in range(len(left))
     ]
     weight, blind = (np.stack(part) for part in zip(*found, strict=True))
-    return like_years.LikeYears(weather=years.weather, spread=years.spread, weight=weight), blind
+    alone = judging.residual_std(lesson.left, out_of_bag)
+    effects = LikeYears(weather=years.weather, spread=years.spread, weight=weight, residual_std=alone)
+    return effects, blind
 
 
 def draw(lesson: Lesson, options: TrainOptions) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

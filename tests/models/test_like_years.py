@@ -25,7 +25,7 @@ def fitted(world, group, members=1):
     weather, _, year, left = world
     years = Years.of(year, np.repeat(weather, GLACIERS, axis=0))
     carried, blind = fit(left, np.ones(len(left)), years, group, members=members, seed=[0])
-    return LikeYears(weather=years.weather, spread=years.spread, weight=carried[None]), blind
+    return LikeYears(weather=years.weather, spread=years.spread, weight=carried[None], residual_std=np.ones(1)), blind
 
 
 def test_effects_of_years_are_found_again_and_shrunk(world):

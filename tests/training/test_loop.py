@@ -60,13 +60,16 @@ def test_like_years_help_held_out_glaciers_where_the_predictors_know_no_year_and
         held = {scheme: model.held_out(rows.design, "lasso", scheme) for scheme in ("logo", "loyo")}
         return model, {s: float(np.sqrt(np.mean((h.mean - rows.observed[h.row]) ** 2))) for s, h in held.items()}
 
-    (_, without), (model, found) = errors(False), errors(True)
+    (bare, without), (model, found) = errors(False), errors(True)
     assert found["logo"] < 0.7 * without["logo"]
     assert found["loyo"] < 1.1 * without["loyo"]  # nothing is known of a year that is held out
     model.save(tmp_path)
     again = type(model).load(tmp_path)
     assert again.fingerprint == model.fingerprint
     np.testing.assert_array_equal(again.predict(rows.design, "lasso"), model.predict(rows.design, "lasso"))
+    np.testing.assert_array_equal(again.plain.predict(rows.design, "lasso"), bare.predict(rows.design, "lasso"))
+    np.testing.assert_array_equal(again.plain.residual_std["lasso"], bare.residual_std["lasso"])
+    assert bare.plain is bare
 
 
 def test_like_years_are_refused_for_rows_of_many_years(few: Any) -> None:
