@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from glacierscale.features import ice as ice_of
 from glacierscale.features import radiation
 from glacierscale.features.coverage import Grid, cover
 from glacierscale.features.sampling import Lookup, sample, to_degrees, to_metres
@@ -26,11 +27,12 @@ CHANNELS = {
     "thickness": "m",
     "velocity": "m year-1",
     "margin_distance": "m",
+    "ice_surface": "m",
 }
 """Unit of every channel, in stored order."""
 
-OPTIONAL = ("thickness", "velocity")
-"""Channels that a source may lack."""
+OPTIONAL = ("thickness", "velocity", "ice_surface")
+"""Channels that a source may lack; without a surface of its own the ice has the terrain's."""
 
 MAX_PARTS = 10
 """Samples of a finer source per side of a cell, at most: a mean of a hundred is a mean."""
@@ -183,7 +185,7 @@ def padding(resolution_m: float, shading_m: float) -> int:
 
 def channels(source: Container[Hashable]) -> list[str]:
     """Names of the channels that a source gives."""
-    return [name for name in CHANNELS if name not in OPTIONAL or name in source]
+    return [n for n in CHANNELS if n not in OPTIONAL or {"ice_surface": "thickness"}.get(n, n) in source]
 
 
 def build(
@@ -196,13 +198,15 @@ def build(
     months: Sequence[str],
     azimuths: int,
     shading_m: float,
+    outline: ice_of.Outline | None = None,
 ) -> Patch:
     """Rasters and radiation of one glacier.
 
     Parameters
     ----------
     source : mapping
-        ``elevation`` (y, x) m, and ``thickness`` m and ``velocity`` m year-1 where there are some; NaN where unknown.
+        ``elevation`` (y, x) m, and ``thickness`` m, ``ice_surface`` m and ``velocity`` m year-1 where there are some;
+        NaN where unknown.
     lookup : Lookup
         The patch and `padding` cells around it in that source.
     fraction : (y, x)
@@ -213,6 +217,8 @@ def build(
         Order of the months.
     azimuths, shading_m
         See `radiation.horizon`.
+    outline : Outline, optional
+        Needed where there is a thickness.
     """
     cells, pad = len(fraction), padding(resolution_m, shading_m)
     names = channels(source)
@@ -242,7 +248,7 @@ def build(
         "ice_fraction": fraction,
         "margin_distance": margin_distance(ice, resolution_m),
     }
-    rasters |= {n: sample(source[n], lookup, np.arange(float(cells)), parts) for n in OPTIONAL if n in source}
+    rasters |= ice_of.channels(source, outline, lookup, fraction, elevation, parts)
     skyline = radiation.horizon(around, cells, resolution_m=resolution_m, azimuths=azimuths, distance_m=shading_m)
     sun = radiation.sun(lat_deg, months)
     return Patch(

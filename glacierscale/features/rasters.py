@@ -12,7 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from glacierscale import compute, provenance, schema
-from glacierscale.features import patches
+from glacierscale.features import ice, patches
 from glacierscale.features.coverage import Grid
 from glacierscale.features.options import RasterizeOptions
 from glacierscale.features.sampling import Lookup, is_geographic
@@ -225,6 +225,7 @@ def compute_block(
             months=months(cube.attrs["hemisphere"]),
             azimuths=options.azimuths,
             shading_m=options.shading_m,
+            outline=ice.outline(loaded.rings, placement, number, size) if "thickness" in source else None,
         )
         rasters[number], radiation[number], reason[number] = patch.rasters, patch.radiation, patch.reason
     return {

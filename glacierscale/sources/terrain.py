@@ -1,4 +1,4 @@
-"""Published rasters -> surface elevation and ice thickness on one north-up grid."""
+"""Published rasters -> surface elevation and what lies on it on one north-up grid."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from glacierscale.schema import CUBE
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+Window = tuple[slice, slice]
+"""Rows and columns of a grid."""
 
 NODATA = (-9999.0, -32768.0, -99999.0)
 """Numbers taken as "no value" even where the raster does not tag them; no land surface or ice lies there."""
@@ -44,8 +48,8 @@ def normalize_dem(raster: xr.DataArray, *, crs: str | None = None) -> xr.DataArr
         For a missing CRS, uneven spacing, values that are no elevations, or no value at all.
     """
     what = str(raster.name or "the elevation raster")
-    plane = _plane(raster, what, crs)
-    values = _masked(plane)
+    plane = plane_of(raster, what, crs)
+    values = masked(plane)
     found = xr.Dataset({"low": values.min(), "high": values.max(), "count": values.count()}).compute()
     if int(found["count"]) == 0:
         raise ValueError(f"{what} holds no value at all, only nodata; check the file and its nodata tag.")
@@ -81,8 +85,6 @@ def mosaic(
         As `normalize_dem` returns it: means over what falls into a cell, then over rasters that overlap; NaN where none
         says anything.
     """
-    from rasterio.enums import Resampling
-
     parts = [normalize_dem(raster, crs=crs) for raster in rasters]
     wkt = parts[0].attrs["crs_wkt"]
     west, south, east, north = outlines.to_crs(wkt).total_bounds
@@ -93,13 +95,12 @@ def mosaic(
     grid = grid.rio.write_crs(wkt)
     total, number = np.zeros(grid.shape), np.zeros(grid.shape, np.int32)
     for part in parts:
-        values = part.rio.write_crs(part.attrs["crs_wkt"]).rio.write_nodata(np.nan)
-        window = _window(values, grid)
+        values = part.rio.write_crs(part.attrs["crs_wkt"])
+        window = window_of(values, grid)
         if window is not None:
-            target = grid.isel(y=window[0], x=window[1])
-            moved = values.rio.reproject_match(target, resampling=Resampling.average).values
-            total[window] += np.nan_to_num(moved)
-            number[window] += np.isfinite(moved)
+            means = moved(values, grid, window)
+            total[window] += np.nan_to_num(means)
+            number[window] += np.isfinite(means)
     if not number.any():
         raise ValueError(
             f"none of the {len(parts)} elevation rasters touches an outline; check their CRS and the region."
@@ -115,71 +116,51 @@ def _described(elevation: xr.DataArray, wkt: str) -> xr.DataArray:
     return elevation
 
 
-def onto_grid(
-    rasters: Sequence[xr.DataArray],
-    template: xr.DataArray,
-    *,
-    crs: str | None = None,
-    how: str = "average",
-    lowest_m: float = -1.0,
-    highest_m: float | None = None,
-) -> xr.DataArray:
-    """Mosaic ice-thickness rasters onto the elevation grid.
+def onto_grid(rasters: Sequence[xr.DataArray], template: xr.DataArray, *, crs: str | None = None) -> xr.DataArray:
+    """Join rasters of something that ice has, such as its speed, on the elevation grid.
 
     Parameters
     ----------
     rasters : sequence of xarray.DataArray
-        (y, x) or (band=1, y, x) m of ice, 0 where there is none, in any CRS and resolution.
+        (y, x) or (band=1, y, x), in any CRS and resolution.
     template : xarray.DataArray
         (y, x), as `normalize_dem` returns it.
     crs : str, optional
         CRS of rasters that carry none (``"EPSG:32632"``); a tag in the file has precedence.
-    how : str
-        Resampling, a name of ``rasterio.enums.Resampling``; ``"average"`` keeps volume when cells get coarser.
-    lowest_m, highest_m : float
-        Values below the first or above the second are discarded; what remains negative is noise around 0 and becomes 0.
 
     Returns
     -------
     xarray.DataArray
-        ``thickness`` (y, x) float32 m on the template's cells; the largest value where rasters overlap (one says 0
-        where its neighbour has ice), NaN where no raster says anything. ``attrs["discarded"]`` counts discarded cells.
+        (y, x) float32, means over the template's cells; the largest value where rasters overlap (one says 0 where its
+        neighbour has ice), NaN where no raster says anything.
 
     Raises
     ------
     ValueError
-        Where a raster has no CRS and none is given, none touches the grid, or the resampling is unknown.
+        Where a raster has no CRS and none is given, or none touches the grid.
     """
+    grid = plane_of(template, "the template")
+    out, touched = np.full(grid.shape, np.nan, np.float32), False
+    for number, raster in enumerate(rasters):
+        values = masked(plane_of(raster, str(raster.name or f"raster {number}"), crs))
+        window = window_of(values, grid)
+        if window is not None:
+            out[window], touched = np.fmax(out[window], moved(values, grid, window)), True
+    if not touched:
+        raise ValueError(f"none of the {len(rasters)} rasters touches the grid; check their CRS and the region.")
+    return xr.DataArray(out, dims=("y", "x"), coords={axis: grid[axis].values for axis in ("y", "x")})
+
+
+def moved(values: xr.DataArray, grid: xr.DataArray, window: Window) -> npt.NDArray[np.float32]:
+    """Means of what is known (not NaN) over the cells of a window of another grid: (y, x), NaN where nothing is."""
     from rasterio.enums import Resampling
 
-    if how not in Resampling.__members__:
-        raise ValueError(f"unknown resampling {how!r}; expected one of {', '.join(Resampling.__members__)}.")
-    grid = _plane(template, "the template")
-    out = np.full((grid.sizes["y"], grid.sizes["x"]), np.nan, np.float32)
-    discarded, touched = 0, False
-    for number, raster in enumerate(rasters):
-        plane = _plane(raster, str(raster.name or f"thickness raster {number}"), crs)
-        values = _masked(plane)
-        wrong = (values < lowest_m) | (values > (np.inf if highest_m is None else highest_m))
-        discarded += int(wrong.sum())
-        values = values.where(~wrong).clip(min=0.0)
-        window = _window(values, grid)
-        if window is not None:
-            touched = True
-            target = grid.isel(y=window[0], x=window[1])
-            moved = values.rio.write_nodata(np.nan).rio.reproject_match(target, resampling=Resampling[how])
-            out[window] = np.fmax(out[window], moved.values.astype(np.float32))
-    if rasters and not touched:
-        raise ValueError(
-            f"none of the {len(rasters)} thickness rasters touches the grid; check their CRS and the region."
-        )
-    variable = CUBE.variables["thickness"]
-    attrs = {"units": variable.units, "long_name": variable.long_name, "discarded": discarded}
-    coords = {"y": grid["y"].values, "x": grid["x"].values}
-    return xr.DataArray(out, dims=("y", "x"), coords=coords, attrs=attrs, name="thickness")
+    target = grid.isel(y=window[0], x=window[1])
+    means = values.rio.write_nodata(np.nan).rio.reproject_match(target, resampling=Resampling.average)
+    return np.asarray(means.values, np.float32)
 
 
-def _plane(raster: xr.DataArray, what: str, crs: str | None = None) -> xr.DataArray:
+def plane_of(raster: xr.DataArray, what: str, crs: str | None = None) -> xr.DataArray:
     """Two-dimensional raster with evenly spaced axes, its CRS readable through ``.rio``."""
     import rioxarray  # noqa: F401 - registers the accessor
 
@@ -209,7 +190,7 @@ def _plane(raster: xr.DataArray, what: str, crs: str | None = None) -> xr.DataAr
     return raster
 
 
-def _masked(plane: xr.DataArray) -> xr.DataArray:
+def masked(plane: xr.DataArray) -> xr.DataArray:
     """Values as float32 with NaN for no value; an undecoded scale and offset is applied."""
     tag: Any = plane.rio.nodata
     values = plane.astype(np.float64)
@@ -228,7 +209,7 @@ def _north_up(values: xr.DataArray) -> xr.DataArray:
     return values.drop_vars([name for name in values.coords if name not in ("x", "y")])
 
 
-def _window(raster: xr.DataArray, grid: xr.DataArray) -> tuple[slice, slice] | None:
+def window_of(raster: xr.DataArray, grid: xr.DataArray) -> Window | None:
     """Rows and columns of the grid that the raster may touch, so that only they are resampled."""
     from rasterio.warp import transform_bounds
 

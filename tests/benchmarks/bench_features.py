@@ -46,7 +46,6 @@ def make_cube(glaciers: int, folder: Path) -> Store:
         outlines=shapes,
         crs_wkt=elevation.attrs["crs_wkt"],
         elevation=elevation,
-        thickness=None,
         climate=in_years(fields, YEARS, "synthetic")[0],
         last_year_with_climate=YEARS.last,
         observations=empty(),

@@ -50,7 +50,6 @@ def make_cube(glaciers: int, folder: Path, per_block: int) -> Store:
         outlines=within(outlines.normalize(synthetic.outlines(options), "rgi6"), region),
         crs_wkt=elevation.attrs["crs_wkt"],
         elevation=elevation,
-        thickness=None,
         climate=in_years(climate.normalize([synthetic.climate(options)], "era5"), YEARS, "synthetic")[0],
         last_year_with_climate=YEARS.last,
         observations=empty(),

@@ -11,7 +11,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glacierscale.features import patches
+from glacierscale.features import ice, patches
 from glacierscale.features.coverage import Grid
 from glacierscale.features.patches import Placement, Rings
 from glacierscale.features.sampling import Lookup
@@ -54,7 +54,12 @@ def area_about(rings: Rings, placement: Placement, glacier: int) -> float:
 
 
 def built(
-    elevation: Any, fraction: np.ndarray | None = None, resolution: float = 100.0, pad: float = 500.0, **others: Any
+    elevation: Any,
+    fraction: np.ndarray | None = None,
+    resolution: float = 100.0,
+    pad: float = 500.0,
+    outline: ice.Outline | None = None,
+    **others: Any,
 ) -> patches.Patch:
     """Patch of 32 cells on a grid of 20 m around it, from a function of metres east and north."""
     away = np.arange(-5000, 5001, 50.0)
@@ -75,6 +80,7 @@ def built(
         months=months("north"),
         azimuths=8,
         shading_m=pad,
+        outline=outline,
     )
 
 
@@ -233,17 +239,18 @@ def test_margin_distance_is_that_to_the_nearest_cell_without_ice() -> None:
     assert everywhere[2, 2] == 150  # beyond the patch there is none
 
 
-def test_thickness_and_velocity_are_channels_where_the_source_has_them() -> None:
-    away = np.arange(-5000, 5001, 50.0)
-    thickness = np.broadcast_to(np.where(away > 0, 80.0, np.nan), (201, 201))
-    patch = built(lambda x, y: 3000 + 0 * x, thickness=thickness, velocity=np.full((201, 201), 12.0))
+def test_thickness_with_its_surface_and_velocity_are_channels_where_the_source_has_them() -> None:
+    rings = rings_of(box(1600, 1600))
+    around = ice.outline(rings, patches.place(rings, **CHOICE), 0, 32)
+    source = {"thickness": np.full((201, 201), 80.0), "velocity": np.full((201, 201), 12.0)}
+    patch = built(lambda x, y: 3000 + 0 * x, outline=around, **source)
     assert patch.reason == ""
     assert patches.channels(("elevation", "velocity", "thickness")) == list(patches.CHANNELS)
-    assert patches.channels(("elevation",)) == [n for n in patches.CHANNELS if n not in ("thickness", "velocity")]
+    assert patches.channels(("elevation",)) == [n for n in patches.CHANNELS if n not in patches.OPTIONAL]
     np.testing.assert_allclose(channel(patch, "velocity", "thickness", "velocity"), 12)
-    deep = channel(patch, "thickness", "thickness", "velocity")
-    assert (deep[:, 17:] == 80).all()
-    assert np.isnan(deep[:, :15]).all()
+    covered = channel(patch, "ice_fraction", "thickness", "velocity") > 0
+    np.testing.assert_allclose(channel(patch, "thickness", "thickness", "velocity"), np.where(covered, 80, 0))
+    np.testing.assert_allclose(channel(patch, "ice_surface", "thickness", "velocity"), 3000)
 
 
 def test_unknown_elevation_under_ice_sets_aside_and_counts_the_cells() -> None:
