@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.floating]
 Strings = npt.NDArray[np.str_]
 
 DRIVERS = {"temperature": "cpdd", "winter snow": "winter_snow", "summer snow": "summer_snow"}
-"""Leading predictor of each driver of climate, without the ending of anomalies."""
+"""Leading predictor of each driver of climate where the model has it, without the ending of anomalies."""
 GROUPS = (*DRIVERS, "topography", "other")
 """Groups of predictors; every predictor is in one."""
 
@@ -134,15 +134,24 @@ def sample_of(model: SMBModel, rows: Rows) -> Sample:
 
 
 def links_of(model: SMBModel, sample: Sample) -> Links:
-    """What moves along with each driver whose leading predictor the model has, the anomaly before the raw value."""
-    groups, found = groups_of(model), {}
+    """What moves along with each driver that the model has a predictor of.
+
+    The leading one is that of `DRIVERS`, the anomaly before the raw value. A model without it has others of the same
+    group, summer temperature or months in place of degree days: then the one leads that follows the degree days or the
+    snowfall of the base most closely within glaciers, and the rest of the group moves along as it does in the rows.
+    """
+    groups, found = np.array(groups_of(model)), {}
+    scaled, snow, degree_days = (_within(v, sample.unit) for v in (sample.scaled, sample.snow, sample.degree_days))
     for driver, stem in DRIVERS.items():
         own = [name for name in (f"{stem}_anomaly", stem) if name in model.predictors]
+        others = np.flatnonzero(groups == driver)
         if own:
             found[driver] = model.predictors.index(own[0])
-    scaled, snow, degree_days = (_within(v, sample.unit) for v in (sample.scaled, sample.snow, sample.degree_days))
+        elif len(others):
+            of_base = (degree_days if driver == "temperature" else snow)[:, model.base.bias[0]]
+            found[driver] = int(others[np.argmax(_likeness(scaled[:, others], of_base))])
     leader = list(found.values())
-    inside = np.array([[group == driver for group in groups] for driver in found]).reshape(len(found), len(groups))
+    inside = np.array([groups == driver for driver in found]).reshape(len(found), len(groups))
     loading = inside * np.stack([_slopes(scaled[:, at], scaled) for at in leader]) if leader else inside * 0.0
     of_snow = np.array([driver != "temperature" for driver in found], bool)
     leading = scaled[:, leader]
@@ -167,6 +176,13 @@ def _slopes(leader: Floats, others: Floats) -> Floats:
     """Slope of each column on a leader, zero where that does not vary: (row,), (row, column) -> (column,)."""
     slopes: Floats = leader @ others / max(float(leader @ leader), 1e-9)
     return slopes
+
+
+def _likeness(columns: Floats, other: Floats) -> Floats:
+    """Size of the correlation of each column with another, zero where it does not vary: (row, column) -> (column,)."""
+    spread = np.sqrt((columns**2).sum(axis=0) * (other @ other))
+    like: Floats = np.abs(other @ columns) / np.maximum(spread, 1e-9)
+    return like
 
 
 def _least_squares(x: Floats, y: Floats) -> Floats:

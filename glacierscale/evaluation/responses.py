@@ -11,7 +11,7 @@ import numpy.typing as npt
 from glacierscale.evaluation.causes import INTERVAL, thinned
 from glacierscale.evaluation.drivers import Links, Sample, groups_of, links_of, sample_of
 from glacierscale.models.bundle import SMBModel
-from glacierscale.models.rows import Rows
+from glacierscale.models.rows import SUMMER_TEMP, Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,8 @@ Floats = npt.NDArray[np.floating]
 
 STEPS = 21
 _ROWS_AT_ONCE = 400
+_UNITS = {SUMMER_TEMP: "K"}
+"""Of predictors that are made of others when a model asks for them."""
 
 
 def partial_effects(model: SMBModel, rows: Rows, units: Mapping[str, str]) -> pd.DataFrame:
@@ -27,7 +29,8 @@ def partial_effects(model: SMBModel, rows: Rows, units: Mapping[str, str]) -> pd
 
     Partial dependence (Friedman 2001, doi 10.1214/aos/1013203451): all else stays as observed in each row. A driver of
     climate takes with it what moves with it within glaciers, months and base included, since a warm summer of cold
-    months was never seen; topography moves alone.
+    months was never seen; its axis is its leading predictor, whichever the model has (`drivers.links_of`). Topography
+    moves alone.
 
     Parameters
     ----------
@@ -56,7 +59,7 @@ def partial_effects(model: SMBModel, rows: Rows, units: Mapping[str, str]) -> pd
         common = {
             "variable": variable,
             "predictor": model.predictors[predictor],
-            "unit": units.get(model.predictors[predictor], ""),
+            "unit": (_UNITS | {**units}).get(model.predictors[predictor], ""),
             "value": grid,
             "share_below": (column <= grid[:, None]).mean(axis=1),
         }

@@ -11,10 +11,16 @@ from glacierscale.catalog import Catalog, CatalogError, open_catalog
 from glacierscale.models.storing import fingerprint_of
 from glacierscale.store import Files, Store, StoreError
 
-_STAGES = {"ingest": "Ingest", "featurize": "Featurize", "train": "Train", "reconstruct": "Reconstruct"}
+_STAGES = {
+    "ingest": "Ingest",
+    "featurize": "Featurize",
+    "train": "Train",
+    "reconstruct": "Reconstruct",
+    "evolve": "Evolve",
+}
 
 
-def facts(smb: Store, cube: Store | None) -> dict[str, Any]:
+def facts(smb: Store, cube: Store | None, ice: Store | None = None) -> dict[str, Any]:
     """Tell what went in, section by section, as plain objects.
 
     Parameters
@@ -23,6 +29,8 @@ def facts(smb: Store, cube: Store | None) -> dict[str, Any]:
         A reconstruction. Features and model that it was made of are described where they still lie beside it.
     cube : Store or None
         The cube. Its catalogue tells licences and citations, if it is still there.
+    ice : Store or None
+        Glaciers under future climates.
 
     Returns
     -------
@@ -31,6 +39,7 @@ def facts(smb: Store, cube: Store | None) -> dict[str, Any]:
     """
     stamps = {"reconstruct": smb.stamp} | _upstream(smb)
     stamps |= {} if cube is None else {"ingest": cube.stamp}
+    stamps |= {} if ice is None else {"evolve": ice.stamp}
     options = {verb: dict(stamps[verb].options) for verb in _STAGES if verb in stamps}
     sections: dict[str, Any] = {}
     region = options.get("ingest", {}).pop("region", None)

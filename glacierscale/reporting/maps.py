@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glacierscale import schema
-from glacierscale.reporting.style import DENSE_MARKS, INK, M_WE, drawn, panels
+from glacierscale.reporting.places import KM_PER_DEGREE, Extent, graticule, places, scale_and_north
+from glacierscale.reporting.style import DENSE_MARKS, M_WE, drawn, panels
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Extent = tuple[float, float, float, float]
-"""West, east, south and north edge, degrees."""
-_KM_PER_DEGREE = 111.195  # on a sphere of 6371 km
+
 _DENSE_VERTICES = 60_000
 _ENOUGH_RELIEF = 0.5
 
@@ -62,29 +60,19 @@ def smb_map(
 def draw_map(axes: Any, reconstruction: xr.Dataset, *, outlines: Any | None, elevation: xr.DataArray | None) -> Any:
     """Draw the map of `smb_map` into axes; return what its colour bar stands for."""
     mean = reconstruction["smb"].mean("hydro_year").values * M_WE
-    ids = schema.text(reconstruction["glacier_id"].values)
-    lonlat = np.column_stack([reconstruction["lon"].values, reconstruction["lat"].values]).astype(float)
-    centre = float(np.rad2deg(np.angle(np.nanmean(np.exp(1j * np.deg2rad(lonlat[:, 0]))))))
-    lonlat = _unwrap(lonlat, centre)
-    value = dict(zip(ids.tolist(), mean, strict=True))
-    shapes = None if outlines is None else outlines[outlines["glacier_id"].isin(list(value))]
-    paths: list[Any] = []
-    if shapes is not None and len(shapes):
-        whole = _whole(shapes.geometry, centre)
-        width = float(whole.total_bounds[2] - whole.total_bounds[0])
-        paths = _paths(whole.simplify(width / 4_000))
-    outlined = list(shapes["glacier_id"]) if paths and shapes is not None else []
-    occupied = np.concatenate([lonlat[np.isfinite(mean)], *(path.vertices for path in paths)])
-    extent, stretch = _frame(occupied)
+    found = places(reconstruction, np.isfinite(mean), outlines)
+    extent, stretch, lonlat = found.extent, found.stretch, found.lonlat
     if elevation is not None:
-        extent = _draw_relief(axes, elevation, extent, stretch, occupied)
+        extent = _draw_relief(axes, elevation, extent, stretch, found.occupied)
     share = reconstruction["area_m2"].values / np.nanmax(reconstruction["area_m2"].values)
     columns = {"x": lonlat[:, 0], "y": lonlat[:, 1], "mean": mean, "share": np.nan_to_num(share)}
-    keep = ~np.isin(ids, outlined) & np.isfinite(mean)
+    keep = np.isfinite(mean)
+    keep[found.outlined] = False
     rest = reconstruction[[]].assign({k: ("glacier", v) for k, v in columns.items()}).isel(glacier=keep)
     limit = max(float(np.nanpercentile(np.abs(mean), 98)), 0.05)
-    points = _colour_glaciers(axes, paths, np.array([value[i] for i in outlined]), rest, limit)
-    _furnish_map(axes, extent, stretch)
+    points = _colour_glaciers(axes, found.paths, mean[found.outlined], rest, limit)
+    graticule(axes, extent, stretch)
+    scale_and_north(axes, extent, stretch)
     return points
 
 
@@ -114,7 +102,7 @@ def _hillshade(elevation: xr.DataArray, extent: Extent, stretch: float) -> np.nd
     height_m = elevation.isel(window).values.astype(float)
     height_m = map_coordinates(height_m, [places["y"], places["x"]], order=1, cval=np.nan, mode="constant")
     slope = np.gradient(
-        height_m, _KM_PER_DEGREE * 1e3 * (lat[1] - lat[0]), _KM_PER_DEGREE * 1e3 / stretch * (lon[1] - lon[0])
+        height_m, KM_PER_DEGREE * 1e3 * (lat[1] - lat[0]), KM_PER_DEGREE * 1e3 / stretch * (lon[1] - lon[0])
     )
     return np.asarray((1 + slope[1] - slope[0]) / np.sqrt(2) / np.sqrt(1 + slope[0] ** 2 + slope[1] ** 2))
 
@@ -173,77 +161,6 @@ def _covered(
         bottom, top = bottom + (worst == "bottom"), top - (worst == "top")
         left, right = left + (worst == "left"), right - (worst == "right")
     return (bottom, top), (left, right)
-
-
-def _whole(geometries: Any, centre: float) -> Any:
-    """Outlines with longitudes next to `centre`, those that are cut at the antimeridian in one piece again."""
-    import shapely
-
-    cut = np.flatnonzero(np.ptp(geometries.bounds.values[:, ::2], axis=1) > 180)
-    moved = geometries.transform(lambda points: _unwrap(points, centre))
-    for number in cut:
-        moved.iloc[number] = shapely.union_all(shapely.get_parts(moved.iloc[number]))
-    return moved
-
-
-def _paths(geometries: Sequence[Any]) -> list[Any]:
-    from matplotlib.path import Path
-    from shapely.geometry.polygon import orient
-
-    paths = []
-    for geometry in geometries:
-        rings = []
-        for polygon in getattr(geometry, "geoms", [geometry]):
-            turned = orient(polygon)  # holes run the other way: SVG fills by winding
-            rings += [np.asarray(ring.coords)[:, :2] for ring in (turned.exterior, *turned.interiors)]
-        paths.append(Path.make_compound_path(*(Path(ring, closed=True) for ring in rings)))
-    return paths
-
-
-def _unwrap(lonlat: np.ndarray, centre: float) -> np.ndarray:
-    """Move longitudes next to `centre`, so that a region may straddle 180 degrees; (n, 2) degrees."""
-    return np.column_stack([(lonlat[:, 0] - centre + 180) % 360 - 180 + centre, lonlat[:, 1]])
-
-
-def _furnish_map(axes: Any, extent: Extent, stretch: float) -> None:
-    """Graticule labels, and above the map, where they hide nothing, a scale bar and a north arrow."""
-    from matplotlib.transforms import ScaledTranslation
-
-    west, east, south, north = extent
-    axes.set(xlim=(west, east), ylim=(south, north), aspect=stretch, facecolor="#e8ecf0")
-    axes.locator_params(nbins=6)
-    axes.xaxis.set_major_formatter(lambda x, _: _degrees((x + 180) % 360 - 180, "E", "W"))
-    axes.yaxis.set_major_formatter(lambda y, _: _degrees(y, "N", "S"))
-    axes.grid(color="#ffffff", linewidth=0.5, alpha=0.6)
-    width_km = (east - west) * _KM_PER_DEGREE / stretch
-    choices = [a * 10.0**b for b in range(-2, 4) for a in (1, 2, 5)]
-    bar_km = max((c for c in choices if c <= width_km / 5), default=choices[0])
-    left, right = 0.955 - bar_km / width_km, 0.955
-    above = axes.transAxes + ScaledTranslation(0, 7 / 72, axes.figure.dpi_scale_trans)
-    bar: dict[str, Any] = {"transform": above, "clip_on": False, "color": INK}
-    axes.plot([left, right], [1, 1], lw=2.5, solid_capstyle="butt", gid="scale", **bar)
-    axes.text(left - 0.008, 1, f"{bar_km:g} km", transform=above, ha="right", va="center", fontsize=8)
-    low, high = (axes.transAxes + ScaledTranslation(0, points / 72, axes.figure.dpi_scale_trans) for points in (2, 17))
-    arrow = {"arrowstyle": "-|>", "color": INK, "lw": 1.2, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
-    ends: dict[str, Any] = {"xycoords": high, "textcoords": low, "annotation_clip": False}
-    axes.annotate("", (0.992, 1), (0.992, 1), arrowprops=arrow, **ends)
-    axes.text(0.98, 1, "N", transform=above, ha="right", va="center", fontsize=8, fontweight="bold")
-
-
-def _degrees(value: float, positive: str, negative: str) -> str:
-    """A longitude or latitude in words; the equator, Greenwich and the antimeridian lie on no side."""
-    size = f"{abs(value):.6g}"
-    return f"{size}°" if size in ("0", "180") else f"{size}° {positive if value > 0 else negative}"
-
-
-def _frame(occupied: np.ndarray) -> tuple[Extent, float]:
-    """Extent around points (n, 2) with a margin, and how many degrees east one degree north is."""
-    (west, south), (east, north) = occupied.min(0), occupied.max(0)
-    stretch = 1 / np.cos(np.deg2rad(min(abs(south + north) / 2, 85)))
-    pad = max(0.04 * (east - west), 0.04 * (north - south) * stretch, 0.01)
-    return (float(west - pad), float(east + pad), float(south - pad / stretch), float(north + pad / stretch)), float(
-        stretch
-    )
 
 
 def _colour_glaciers(axes: Any, paths: Sequence[Any], on_paths: np.ndarray, rest: xr.Dataset, limit: float) -> Any:

@@ -13,6 +13,8 @@ class ReportOptions:
     """Title of the page; empty makes one of the region's name."""
     map_glaciers: int = 4
     """Glaciers whose balance is drawn as a map, where there are maps: observed ones first, then the largest."""
+    thickness_of: str = ""
+    """Glacier whose ice thickness is mapped, where there are maps of future ice; empty takes the largest."""
 
     def __post_init__(self) -> None:
         if self.map_glaciers < 0:

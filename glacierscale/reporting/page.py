@@ -8,13 +8,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glacierscale import schema
-from glacierscale.reporting import causes, effects, figures, kinds, maps, profiles, summary, surfaces, verdicts
+from glacierscale.reporting import (
+    causes,
+    effects,
+    figures,
+    futures,
+    ice_maps,
+    kinds,
+    maps,
+    outlook,
+    profiles,
+    remains,
+    summary,
+    surfaces,
+    verdicts,
+)
 from glacierscale.reporting.style import NULLS
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from glacierscale.reporting.evolution import Future
+    from glacierscale.reporting.ice_maps import Thickness
     from glacierscale.reporting.rasters import Surface
 
 _COLUMNS = (
@@ -75,6 +91,8 @@ def render(
     elevation: xr.DataArray | None = None,
     more: Mapping[str, pd.DataFrame] | None = None,
     rasters: Sequence[Surface] = (),
+    future: Future | None = None,
+    thickness: Thickness | None = None,
     aside: Sequence[tuple[str, str]] = (),
     facts: Mapping[str, Any],
     title: str,
@@ -99,6 +117,10 @@ def render(
         Tables of `kinds.TABLES` and `effects.TABLES` by name, as many as there are; empty ones count as absent.
     rasters : sequence of Surface
         Glaciers to draw as maps.
+    future : Future or None
+        The region under future climates.
+    thickness : Thickness or None
+        A glacier whose ice is mapped under them.
     aside : sequence of tuple
         Identifier and reason of each glacier that was set aside.
     facts : mapping
@@ -128,6 +150,8 @@ def render(
         "map": maps.smb_map(reconstruction, outlines=outlines, elevation=elevation),
         "series": figures.series_figure(series),
     }
+    if future is not None:
+        drawings |= _future_figures(future, thickness, outlines, int(reconstruction["hydro_year"].values.max()))
     return _fill(
         drawings | _held_out_figures(tables) | _cause_figures(tables) | _raster_figures(tables, rasters),
         title=title,
@@ -142,6 +166,7 @@ def render(
         linear="effects" not in tables or effects.LINEAR in set(tables["effects"]["model"]),
         against=effects.sign_words(tables["effects"]) if "effects" in tables else "",
         outside=kinds.climate_warnings(tables["climate_range"]) if "climate_range" in tables else [],
+        future=None if future is None else outlook.told(future),
         aside=aside,
         facts=facts,
     )
@@ -165,6 +190,16 @@ def _cause_figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         "contributions": effects.contribution_figure,
     }
     return {name: figure(tables[name]) for name, figure in draw.items() if name in tables}
+
+
+def _future_figures(future: Future, thickness: Thickness | None, outlines: Any, observed_until: int) -> dict[str, str]:
+    """Figures of glaciers under future climates; maps of thickness where there are some."""
+    out = {
+        "course": futures.course_figure(future, observed_until=observed_until),
+        "water": futures.water_figure(future),
+        "left": remains.left_figure(future, outlines=outlines),
+    }
+    return out if thickness is None else out | {"thickness": ice_maps.thickness_figure(thickness)}
 
 
 def _raster_figures(tables: Mapping[str, pd.DataFrame], rasters: Sequence[Surface]) -> dict[str, str]:

@@ -142,12 +142,12 @@ def _surface(glacier: xr.Dataset) -> Surface | None:
     if not (ice > 0).any() or not told.any():
         return None
     arrays["smb_map"] = arrays["smb_map"][told]
-    rows, columns = _window(ice > 0)
+    rows, columns = window(ice > 0)
     factor = int(np.ceil(max(rows.stop - rows.start, columns.stop - columns.start) / SIDE))
     cut = {name: values[..., rows, columns] for name, values in arrays.items()}
     weights = cut["ice_fraction"]
-    thin = {name: _thinned(cut[name], weights, factor) for name in ("smb_map", "parameters")}
-    thin |= {name: _thinned(cut[name], np.ones_like(weights), factor) for name in ("elevation", "ice_fraction")}
+    thin = {name: thinned(cut[name], weights, factor) for name in ("smb_map", "parameters")}
+    thin |= {name: thinned(cut[name], np.ones_like(weights), factor) for name in ("elevation", "ice_fraction")}
     names = schema.text(glacier["parameter"].values).tolist()
     return Surface(
         glacier_id=str(glacier["glacier_id"].item()),
@@ -162,7 +162,7 @@ def _surface(glacier: xr.Dataset) -> Surface | None:
     )
 
 
-def _window(ice: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+def window(ice: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
     """Rows and columns around the ice, as high and wide as can be drawn beside others, within the raster."""
     spans = []
     for axis, length in enumerate(ice.shape):
@@ -178,7 +178,7 @@ def _window(ice: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
     return out[0], out[1]
 
 
-def _thinned(values: Floats, weights: Floats, factor: int) -> Floats:
+def thinned(values: Floats, weights: Floats, factor: int) -> Floats:
     """Weighted means of blocks of cells, (..., y, x); NaN where no cell of a block has a value and a weight."""
     if factor == 1:
         return values

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glacierscale import provenance, schema
-from glacierscale.reporting import effects, kinds, rasters
+from glacierscale.reporting import effects, evolution, ice_maps, kinds, rasters
 from glacierscale.reporting.options import ReportOptions
 from glacierscale.store import Files, Store
 
@@ -26,6 +26,7 @@ def report(
     scores: str | Path,
     to: str | Path,
     cube: str | Path | Store | None = None,
+    ice: str | Path | Store | None = None,
     options: ReportOptions = ReportOptions(),
 ) -> Path | str:
     """Make one self-contained HTML page of a reconstruction and its scores.
@@ -43,6 +44,9 @@ def report(
         HTML file, on this machine or in a bucket.
     cube : str, Path or Store
         The cube, for outlines and relief on the map; without it glaciers are points.
+    ice : str, Path or Store
+        Glaciers under future climates; without it ``ice.zarr`` beside the reconstruction, if there is one. Maps of
+        their thickness, ``ice_map_*.zarr``, lie beside it.
     options : ReportOptions
         What the page shows.
 
@@ -61,11 +65,13 @@ def report(
     store, tables = Store.at(smb, schema.RECONSTRUCTION), _tables(Files.at(scores))
     source = None if cube is None else Store.at(cube, schema.CUBE)
     maps = rasters.map_stores(store)
-    stores = [store, *maps] if source is None else [store, source, *maps]
+    evolved = evolution.beside(store, ice)
+    thick = [] if evolved is None else ice_maps.stores_beside(evolved)
+    stores = [each for each in (store, source, *maps, evolved, *thick) if each is not None]
     stamp = provenance.Stamp(
         verb="report", options=provenance.options_dict(options), inputs=inputs(stores, tables, folder.url)
     )
-    _refuse_strangers(store, tables["scores"], f"{scores}/scores.parquet", source, maps)
+    _refuse_strangers(store, tables["scores"], f"{scores}/scores.parquet", source, stores)
     mark = f"<!-- glacierscale {stamp.fingerprint} -->"
     if (folder.read(name) or b"").rstrip().endswith(mark.encode()):
         return page
@@ -73,6 +79,7 @@ def report(
     from glacierscale.reporting.page import render
 
     reconstruction, mapped = store.open(), [place.open() for place in maps]
+    coming = None if evolved is None else evolved.open()
     dataset = None if source is None else source.open()
     read = {name: provenance.read_table(table) for name, table in tables.items()}
     html = render(
@@ -82,10 +89,12 @@ def report(
         coefficients=read.get("coefficients"),
         more={name: read[name] for name in (*kinds.TABLES, *effects.TABLES) if name in read},
         rasters=rasters.surfaces(mapped, set(read["predictions"]["glacier_id"]), options.map_glaciers),
-        aside=rasters.set_aside([reconstruction, *mapped]),
+        future=None if coming is None or evolved is None else evolution.future(coming, evolved.stamp.options),
+        thickness=ice_maps.thickness([place.open() for place in thick], options.thickness_of),
+        aside=rasters.set_aside([each for each in (reconstruction, *mapped, coming) if each is not None]),
         outlines=None if dataset is None else outlines_of(dataset),
         elevation=None if dataset is None else background(dataset),
-        facts=facts(store, source),
+        facts=facts(store, source, evolved),
         title=options.title or f"Surface mass balance of {reconstruction.attrs['region']}",
     )
     folder.write(name, f"{html.rstrip()}\n{mark}\n".encode())
@@ -95,7 +104,9 @@ def report(
 def inputs(stores: Sequence[Store], tables: Mapping[str, bytes], folder: str) -> dict[str, provenance.Input]:
     """Everything that decides what a page in a folder shows: its stores and tables with their fingerprints."""
     found = {
-        PurePosixPath(store.url).stem if store.schema.name == "maps" else store.schema.name: provenance.Input(
+        PurePosixPath(store.url).stem
+        if store.schema in (schema.MAPS, schema.ICE_MAPS)
+        else store.schema.name: provenance.Input(
             url=provenance.relative(store.url, folder), fingerprint=store.fingerprint()
         )
         for store in stores
@@ -105,16 +116,18 @@ def inputs(stores: Sequence[Store], tables: Mapping[str, bytes], folder: str) ->
     }
 
 
-def _refuse_strangers(smb: Store, scores: bytes, place: str, cube: Store | None, maps: Sequence[Store]) -> None:
-    """Raise `ValueError` if scores, cube or maps belong to another run than the reconstruction."""
+def _refuse_strangers(smb: Store, scores: bytes, place: str, cube: Store | None, stores: Sequence[Store]) -> None:
+    """Raise `ValueError` if scores, cube or other stores belong to another run than the reconstruction."""
     made = smb.stamp.inputs.get("model")
     scored = provenance.stamp_of_table(scores, place).inputs.get("model")
     if scored and made and scored.fingerprint != made.fingerprint:
         raise ValueError(f"{place} scores another model than the one that made {smb.url}; evaluate that one.")
-    for store in maps:
+    for store in stores:
         drawn = store.stamp.inputs.get("model")
         if drawn and made and drawn.fingerprint != made.fingerprint:
-            raise ValueError(f"{store.url} maps another model than the one that made {smb.url}; map that one.")
+            does = "maps" if store.schema is schema.MAPS else "evolves by"
+            told = "map" if store.schema is schema.MAPS else "evolve by"
+            raise ValueError(f"{store.url} {does} another model than the one that made {smb.url}; {told} that one.")
     if cube is not None:
         own, other = (set(schema.text(store.open().glacier_id.values)) for store in (smb, cube))
         if not own <= other:

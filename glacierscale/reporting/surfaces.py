@@ -61,7 +61,7 @@ def surface_figure(surfaces: Sequence[Surface]) -> tuple[Any, str]:
         _contours(row[0], surface, labelled=True)
         for axes in row[1 : len(fields)]:
             _contours(axes, surface, labelled=False)
-        _scale_bar(row[0], surface)
+        scale_bar(row[0], _width_km(surface))
         label = f"{surface.glacier_id}\n{number(surface.area_m2 / 1e6, 1)} km²"
         row[0].set_ylabel(label, fontsize=8, fontweight="bold")
     bar = figure.colorbar(colours, ax=grid.ravel().tolist(), orientation="horizontal", shrink=0.5, aspect=45,
@@ -121,7 +121,7 @@ def parameter_figure(surfaces: Sequence[Surface]) -> tuple[Any, str]:
         bar.set_label(unit_label(surfaces[0].units[name]), fontsize=7.5)
     for axes, surface in zip(grid[0], [*surfaces] * beside, strict=True):
         axes.set_title(surface.glacier_id, fontsize=8)
-        _scale_bar(axes, surface)
+        scale_bar(axes, _width_km(surface))
     spoken = ", ".join(name.replace("_", " ") for name in names)
     return figure, f"Maps of the learned parameters {spoken}."
 
@@ -135,7 +135,7 @@ def parameters_of(surfaces: Sequence[Surface]) -> list[str]:
 def draw_surface(axes: Any, surface: Surface, field: Floats, colours: Any, name: str) -> None:
     """Draw a field (y, x) over the ice of a glacier, shaded terrain around it and the outline; km in the axes."""
     shown = surface.drawn_cells() & np.isfinite(field)
-    shade = _shade(surface)
+    shade = shaded(surface.elevation, surface.resolution_m)
     known = np.where(np.isfinite(shade), 1.0, 0.0)  # clear where there is no terrain
     picture = np.stack([np.nan_to_num(shade)] * 3 + [known], axis=-1)
     picture[shown] = colours.to_rgba(field[shown])
@@ -144,24 +144,26 @@ def draw_surface(axes: Any, surface: Surface, field: Floats, colours: Any, name:
     picture = np.round(picture * 255).astype(np.uint8)
     axes.imshow(picture, extent=(0, columns * side, 0, rows * side), interpolation="none", gid=name)
     if surface.ice.min() < 0.5 < surface.ice.max():
-        axes.contour(*_centres(surface), surface.ice, levels=[0.5], colors=_EDGE, linewidths=1.0)
+        axes.contour(
+            *centres(surface.ice.shape, surface.resolution_m), surface.ice, levels=[0.5], colors=_EDGE, linewidths=1.0
+        )
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
 
 
-def _shade(surface: Surface) -> Floats:
-    """Light grey of the terrain, lit from the north-west, (y, x) 0..1; NaN beside the terrain."""
-    south, east = np.gradient(surface.elevation, surface.resolution_m)
+def shaded(elevation_m: Floats, side_m: float) -> Floats:
+    """Light grey of terrain of square cells, lit from the north-west, (y, x) 0..1; NaN beside the terrain."""
+    south, east = np.gradient(elevation_m, side_m)
     light = (1 + east + south) / np.sqrt(2) / np.sqrt(1 + south**2 + east**2)
     shade: Floats = np.clip(0.70 + 0.2 * light, 0.55, 0.97)
     return shade
 
 
-def _centres(surface: Surface) -> tuple[Floats, Floats]:
+def centres(shape: tuple[int, ...], side_m: float) -> tuple[Floats, Floats]:
     """Centres of columns and rows in km from the south-western corner."""
-    side = surface.resolution_m / 1000
-    rows, columns = surface.ice.shape
+    side = side_m / 1000
+    rows, columns = shape
     return (np.arange(columns) + 0.5) * side, (np.arange(rows)[::-1] + 0.5) * side
 
 
@@ -177,14 +179,19 @@ def _contours(axes: Any, surface: Surface, *, labelled: bool) -> None:
     if not levels.size:
         return
     look = {"colors": _EDGE, "linewidths": 0.4, "alpha": 0.6}
-    lines = axes.contour(*_centres(surface), np.ma.masked_invalid(height), levels=levels, **look)
+    lines = axes.contour(
+        *centres(surface.ice.shape, surface.resolution_m), np.ma.masked_invalid(height), levels=levels, **look
+    )
     if labelled:
         axes.clabel(lines, levels[levels % (2 * step if step == 50 else step) == 0], fmt="%d", fontsize=6.5)
 
 
-def _scale_bar(axes: Any, surface: Surface) -> None:
-    """A bar of round length in the lower left corner of a map in km."""
-    width = surface.ice.shape[1] * surface.resolution_m / 1000
+def _width_km(surface: Surface) -> float:
+    return float(surface.ice.shape[1] * surface.resolution_m / 1000)
+
+
+def scale_bar(axes: Any, width: float) -> None:
+    """A bar of round length in the lower left corner of a map so many km wide."""
     length = max((c for c in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if c <= width / 3), default=0.05)
     left, low = 0.03 * width, 0.035 * width
     axes.plot([left, left + length], [low, low], color="#ffffff", lw=5, alpha=0.7, solid_capstyle="butt", zorder=4)

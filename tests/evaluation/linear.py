@@ -51,8 +51,8 @@ def rows(glaciers: int = 12, years: int = 30, *, spread: float = 100.0, uneven: 
     )
 
 
-def model(of: Rows, **options: Any) -> Any:
+def model(of: Rows, *, predictors: tuple[str, ...] = PREDICTORS, **options: Any) -> Any:
     """A model of rows, trained in a second."""
     usual = {"nets": ("lasso",), "hold_out": ("logo",), "members": 3, "interactions": False, "epochs": 3}
     stamp = Stamp(verb="train", options={}, inputs={})
-    return fit(of, PREDICTORS, TrainOptions(**{**usual, **options}), stamp)
+    return fit(of, predictors, TrainOptions(**{**usual, **options}), stamp)

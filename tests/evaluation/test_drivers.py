@@ -106,3 +106,18 @@ def test_a_model_without_climate_has_no_drivers(made: Any, rows: Any) -> None:
     links = drivers.links_of(bare, drivers.sample_of(made, rows))
     assert links.names == ()
     assert links.of_base(made.base).shape == (len(made.plan.folds), 0)
+
+
+def test_without_its_leader_a_driver_follows_the_predictor_that_is_most_like_the_base(made: Any, rows: Any) -> None:
+    names = ("temp_jun_anomaly", "snow_jan_anomaly", "snow_jul_anomaly", "temp_jul_anomaly", "slope20", "area")
+    links = drivers.links_of(dataclasses.replace(made, predictors=names), drivers.sample_of(made, rows))
+    assert links.names == ("temperature", "winter snow", "summer snow")
+    assert [names[at] for at in links.leader] == ["temp_jun_anomaly", "snow_jan_anomaly", "snow_jul_anomaly"]
+    noisy = ("temp_jul_anomaly", *names[1:3], "temp_jun_anomaly", *names[4:])  # the better one last
+    predictors = rows.design.predictors[:, [3, 1, 2, 0, 4, 5]]
+    swapped = dataclasses.replace(rows, design=dataclasses.replace(rows.design, predictors=predictors))
+    scaler = dataclasses.replace(
+        made.scaler, mean=made.scaler.mean[:, [3, 1, 2, 0, 4, 5]], std=made.scaler.std[:, [3, 1, 2, 0, 4, 5]]
+    )
+    other = dataclasses.replace(made, predictors=noisy, scaler=scaler)
+    assert drivers.links_of(other, drivers.sample_of(other, swapped)).leader[0] == 3

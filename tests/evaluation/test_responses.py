@@ -79,3 +79,33 @@ def test_what_does_not_vary_has_no_response(made: Any, rows: Any) -> None:
     predictors[:, 5] = predictors[0, 5]
     flat = dataclasses.replace(rows, design=dataclasses.replace(rows.design, predictors=predictors))
     assert "area" not in set(responses.partial_effects(made, flat, UNITS).variable)
+
+
+@pytest.mark.parametrize("instead", ["summer_temp_anomaly", "temp_jul_anomaly"])
+def test_temperature_has_a_curve_in_models_that_know_it_by_other_predictors(rows: Any, instead: str) -> None:
+    """Those of the driver move together and take the base along: the curve has the slope of melt, not of one column."""
+    names = ("summer_temp_anomaly", "winter_snow_anomaly", "summer_snow_anomaly", "temp_jul_anomaly", "slope20", "area")
+    predictors = rows.design.predictors.copy()
+    predictors[:, 0] /= 60.0  # of degree days, K
+    if instead == "temp_jul_anomaly":
+        names = ("albedo", *names[1:])
+        predictors[:, 0] = np.random.default_rng(1).normal(0, 1, len(predictors))
+    of_temperature = dataclasses.replace(rows, design=dataclasses.replace(rows.design, predictors=predictors))
+    model = linear.model(of_temperature, predictors=names)
+    table = responses.partial_effects(model, of_temperature, {"temp_jul_anomaly": "K"})
+    curve = table[table.variable == "temperature"]
+    assert set(curve.predictor) == {instead}
+    assert set(curve.unit) == {"K"}
+    per_k = np.diff(curve.effect) / np.diff(curve.value)
+    expected = linear.MELT * 60.0 if instead == "summer_temp_anomaly" else linear.MELT * _slope_of_july(rows)
+    np.testing.assert_allclose(per_k, expected, rtol=0.05)
+    assert "temperature" in set(causes.effects(model, of_temperature, 0).predictor)
+
+
+def _slope_of_july(rows: Any) -> float:
+    """Degree days that come with a kelvin of July within glaciers, by hand."""
+    cpdd, july = (
+        pd.Series(rows.design.predictors[:, at].astype(float)).groupby(rows.unit_id).transform(lambda v: v - v.mean())
+        for at in (0, 3)
+    )
+    return float((cpdd * july).sum() / (july**2).sum())

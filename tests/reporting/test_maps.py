@@ -78,21 +78,6 @@ def test_a_region_that_straddles_the_date_line_keeps_its_neighbours_together(dra
     assert "180°" in drawing.texts(maps.smb_map(data))
 
 
-def test_an_outline_cut_at_the_date_line_is_drawn_as_one(drawing):
-    import geopandas as gpd
-    from shapely.geometry import MultiPolygon, box
-
-    data = places(glaciers=2, years=2).assign_coords(lon=("glacier", [179.99, -179.9]), lat=("glacier", [-45.0, -45.0]))
-    cut = MultiPolygon([box(179.97, -45.01, 180, -44.99), box(-180, -45.01, -179.98, -44.99)])
-    shapes = [cut, box(-179.91, -45.01, -179.89, -44.99)]
-    outlines = gpd.GeoDataFrame({"glacier_id": data.glacier_id.values}, geometry=shapes, crs="EPSG:4326")
-    whole = maps._whole(outlines.geometry, 180.0)
-    assert list(whole.geom_type) == ["Polygon", "Polygon"]
-    np.testing.assert_allclose(whole.total_bounds, [179.97, -45.01, 180.11, -44.99])
-    assert whole.iloc[0].area == pytest.approx(0.05 * 0.02)
-    assert drawing.marks(maps.smb_map(data, outlines=outlines), "outlines") == 2
-
-
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32632"])
 def test_relief_of_any_crs_lies_under_the_glaciers_lit_from_the_north_west(crs):
     from pyproj import CRS, Transformer

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from glacierscale.reporting import page, summary
+from glacierscale.reporting import evolution, ice_maps, page, summary
+from tests.reporting import evolving
 
 FACTS = {
     "Catalogue": [{"entry": "outlines", "licence": "CC-BY 4.0", "citation": "RGI Consortium (2017)"}],
@@ -256,9 +257,14 @@ def test_tables_of_a_raster_run_need_their_columns_and_empty_ones_count_as_absen
 
 
 @pytest.fixture(scope="module")
-def raster_page(made, rendered, surfaces) -> str:
-    """A page with all that a raster run adds."""
-    return rendered(more=made.tables(), rasters=surfaces, aside=[("G<9>", "no ice " * 60)])
+def raster_page(made, rendered, surfaces, tmp_path_factory) -> str:
+    """A page with all that a raster run adds, and evolving glaciers."""
+    folder = tmp_path_factory.mktemp("evolving")
+    future = evolution.future(evolving.store(str(folder / "ice.zarr")).open(), {"method": "sia"})
+    thickness = ice_maps.thickness([evolving.maps(str(folder / "ice_map_048.zarr"), ["G"], [1e6]).open()])
+    return rendered(
+        more=made.tables(), rasters=surfaces, aside=[("G<9>", "no ice " * 60)], future=future, thickness=thickness
+    )
 
 
 def test_sections_of_a_raster_run_say_what_their_tables_hold(raster_page):
@@ -271,6 +277,9 @@ def test_sections_of_a_raster_run_say_what_their_tables_hold(raster_page):
     assert "dSMB/dT ≤ 0" in text
     headings = re.findall(r'<h2 id="h-(\w+)"', html)
     assert headings[:3] == ["outside", "aside", "summary"]
+    assert headings.index("future") == headings.index("glaciers") + 1
+    assert "ice flows by the shallow-ice law" in text
+    assert "RCP2.6 +4 K" in text
     assert [h for h in headings if h in ("surfaces", "profiles", "kinds", "physics", "importance")] == [
         "surfaces", "profiles", "kinds", "physics", "importance",
     ]  # fmt: skip

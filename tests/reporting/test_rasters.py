@@ -63,7 +63,7 @@ def test_a_cut_holds_all_ice_and_the_glacier_wide_mean_of_the_years(surfaces):
 def test_long_glaciers_are_cut_neither_too_flat_nor_too_steep(rows, columns):
     ice = np.zeros((64, 64), dtype=bool)
     ice[1 : 1 + rows, 60 - columns : 60] = True
-    cut = ice[rasters._window(ice)]
+    cut = ice[rasters.window(ice)]
     assert cut.sum() == ice.sum()
     assert rasters.FLATTEST - 0.02 <= cut.shape[0] / cut.shape[1] <= rasters.STEEPEST
 

@@ -12,6 +12,7 @@ from glacierscale import provenance, schema
 from glacierscale.reporting import ReportOptions, report
 from glacierscale.reporting.stage import _tables, background, inputs, outlines_of
 from glacierscale.store import Files, Store
+from tests.reporting import evolving
 
 
 @pytest.fixture
@@ -130,3 +131,50 @@ def test_maps_of_another_model_are_refused(run, made, tmp_path_factory):
     store.declare(data[["hydro_year"]].reset_coords(drop=True), stamp, sizes=dict(data.sizes))
     with pytest.raises(ValueError, match=r"smb_map_032\.zarr maps another model than the one that made"):
         report(store, scores=run, to=other / "report.html")
+
+
+def test_evolving_glaciers_beside_the_reconstruction_are_shown_and_decide_the_stamp(run):
+    page = report(run / "smb.zarr", scores=run, to=run / "report.html")
+    bare = page.read_text()
+    assert 'id="future"' not in bare
+    evolving.store(str(run / "ice.zarr"), aside=(5,))
+    evolving.maps(str(run / "ice_map_048.zarr"), evolving.ids()[:2], [1.8e7, 1e7])
+    full = report(run / "smb.zarr", scores=run, to=page).read_text()
+    assert '<a href="#future">' in full
+    for figure in ("course_figure", "water_figure", "left_figure", "thickness_figure"):
+        assert full.count(f'class="{figure}"') == 1
+    assert "Of the ice of 2003 there is left in 2100:" in full
+    assert "ice moves by curves of elevation change (delta-h)" in full
+    assert "<strong>RGI60-11.00005</strong>: no thickness" in full
+    assert "<dt>Evolve</dt>" in full
+    assert len(full) - len(bare) < 1_000_000
+    written = page.stat().st_mtime_ns
+    assert report(run / "smb.zarr", scores=run, to=page).stat().st_mtime_ns == written
+    shutil.rmtree(run / "ice.zarr")
+    shutil.rmtree(run / "ice_map_048.zarr")
+    assert report(run / "smb.zarr", scores=run, to=page).read_text() == bare
+
+
+def test_the_glacier_whose_thickness_is_mapped_can_be_named_and_the_store_given(run, tmp_path_factory):
+    other = tmp_path_factory.mktemp("future")
+    ice = evolving.store(str(other / "ice.zarr"))
+    evolving.maps(str(other / "ice_map_048.zarr"), evolving.ids()[:2], [1.8e7, 1e7])
+    options = ReportOptions(thickness_of=evolving.ids()[1])
+    page = report(run / "smb.zarr", scores=run, ice=ice.url, to=run / "report.html", options=options)
+    assert f"ice thickness of {evolving.ids()[1]}, m" in page.read_text()
+    with pytest.raises(ValueError, match="no map of the ice of G9"):
+        report(run / "smb.zarr", scores=run, ice=ice.url, to=run / "b.html", options=ReportOptions(thickness_of="G9"))
+
+
+def test_glaciers_evolved_by_another_model_are_refused(run, made, tmp_path):
+    entries = [provenance.Input(url="model", fingerprint=letter * 64) for letter in "ab"]
+    stamps = [provenance.Stamp(verb=verb, options={}, inputs={"model": entry})
+              for verb, entry in zip(("reconstruct", "evolve"), entries, strict=True)]  # fmt: skip
+    data = made.reconstruction(glaciers=1)
+    store = Store(str(tmp_path / "of_a" / "smb.zarr"), schema.RECONSTRUCTION)
+    lacking = ["smb_winter", "smb_gapfilled", "smb_gapfilled_std"]
+    static = data[["hydro_year"]].reset_coords(drop=True)
+    store.declare(static, stamps[0], sizes=dict(data.sizes), without=lacking)
+    evolving.store(str(tmp_path / "of_a" / "ice.zarr"), stamp=stamps[1])
+    with pytest.raises(ValueError, match=r"evolves by another model than the one that made .*; evolve by that one"):
+        report(store, scores=run, to=tmp_path / "report.html")
