@@ -20,11 +20,13 @@ LOOPBACK = (
 )  # fmt: skip
 SMALL = {
     "bench_ensemble.py": ["--rows", "80", "--folds", "3", "--members", "2", "--epochs", "4", "--alone", "6"],
+    "bench_evolution.py": ["--glaciers", "3", "--members", "1", "3", "--flowing", "2", "--years", "4", "--turns", "1"],
     "bench_features.py": ["--glaciers", "16", "--growth", "2", "--sample", "3", "--repeats", "1"],
     "bench_feed.py": ["--small"],
     "bench_ray.py": ["--small"],
     "bench_rasters.py": ["--glaciers", "3", "--years", "40", "--networks", "2", "--repeats", "1", "--steps", "3"],
     "bench_scale.py": ["--small"],
+    "bench_sia.py": ["--glaciers", "3", "--years", "2", "--members", "2", "--repeats", "1"],
     "bench_writing.py": ["--small", "--repeats", "1"],
 }
 KEYS = {
@@ -32,6 +34,7 @@ KEYS = {
         "benchmark", "rows", "networks", "epochs", "batched_s", "reference", "one_after_another_s", "ratio",
         "bare_loop_s", "ratio_to_bare_loop", "rmse_batched", "rmse_one_after_another",
     },
+    "bench_evolution.py": {"benchmark", "glaciers", "members", "years", "turns", "reference", "ratio", "rates"},
     "bench_features.py": {
         "benchmark", "glaciers", "years", "seconds", "reference", "reference_seconds", "ratio", "glaciers_per_s",
         "growth", "time_per_glacier_ratio", "peak_memory_mb",
@@ -53,6 +56,11 @@ KEYS = {
     "bench_scale.py": {
         "benchmark", "years", "glaciers_per_block", "members", "one_process", "ms_per_glacier", "reference",
         "time_per_glacier_ratio", "cpu_time_per_glacier_ratio", "peak_memory_ratio", "two_processes",
+    },
+    "bench_sia.py": {
+        "benchmark", "glaciers", "ice_cells", "patch", "years", "members", "glacier_years_s",
+        "glacier_years_s_of_members", "wall", "reference", "reference_glacier_years_s", "ratio", "rms_error_m",
+        "volume_error",
     },
     "bench_writing.py": {
         "benchmark", "workers", "codec", "on", "blocks", "block_mb", "largest_shard_mb", "damages", "mb_s", "reference",
@@ -104,6 +112,21 @@ def test_climate_spread_on_the_device_takes_a_twentieth_of_the_bytes_of_a_stored
 def test_blocks_written_by_two_workers_hold_the_values_of_the_reference_and_no_damage() -> None:
     found = ran("bench_writing.py")
     assert (found["blocks"], found["damages"], found["workers"]) == (4, 0, "2 threads")
+
+
+def test_flowing_glaciers_are_timed_beside_explicit_steps_and_end_where_fine_ones_bring_them() -> None:
+    found = ran("bench_sia.py")
+    assert (found["glaciers"], found["years"], found["members"]) == (3, 2, 2)
+    assert found["glacier_years_s"] > found["reference_glacier_years_s"] > 0
+    assert found["rms_error_m"] < 1
+    assert abs(found["volume_error"]) < 1e-3
+
+
+def test_glaciers_are_moved_by_both_methods_without_a_run_and_without_oggm() -> None:
+    found = ran("bench_evolution.py")
+    assert (found["glaciers"], found["members"], found["years"]) == (3, [1, 3], 4)
+    assert set(found["rates"]) == {"delta_h_1", "delta_h_3", "sia_2"}
+    assert all(value > 0 for rates in found["rates"].values() for value in rates.values())
 
 
 def test_the_feed_is_timed_beside_every_other_way() -> None:
