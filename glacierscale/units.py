@@ -17,8 +17,17 @@ if TYPE_CHECKING:
 GRAVITY_M_S2 = 9.80665
 """Standard gravity (BIPM 2019); divides ECMWF geopotential into height."""
 
+WGS84_RADIUS_M, WGS84_ECCENTRICITY2 = 6378137.0, 0.00669437999014
+"""Semi-major axis and squared first eccentricity of the WGS 84 ellipsoid (NIMA TR8350.2, 2000)."""
+
 ICE_DENSITY_KG_M3 = 900.0
 """Density of glacier ice (Cuffey & Paterson 2010)."""
+
+WATER_DENSITY_KG_M3 = 1000.0
+"""Density of the water that ice becomes; IPCC sea-level equivalents count so too."""
+
+OCEAN_AREA_M2 = 3.625e14
+"""Area of the ocean that water spreads over (Cogley 2012, doi 10.3189/2012JoG12J041)."""
 
 VOLUME_TO_MASS_KG_M3 = 850.0
 """Density that turns geodetic volume change into mass change (Huss 2013, doi 10.5194/tc-7-877-2013), +/- 60."""

@@ -93,12 +93,15 @@ def contributions(model: SMBModel, features: xr.Dataset, blocks: Sequence[slice]
             f"no glacier has climate in the reference years {years[reference][0]}..{years[reference][-1]}; "
             "featurize with reference_years that have all their months."
         )
+    known = found.area > 0  # a subregion may have no value in any year
+    usual = known & reference
     records = []
     for net, balance in found.balance.items():
-        terms = shapley(balance, len(groups)) / np.where(found.area > 0, found.area, np.nan)
-        terms = terms - np.nanmean(terms[..., reference], axis=-1, keepdims=True)  # (group, member, region, year)
+        terms = shapley(balance, len(groups)) / np.where(known, found.area, 1.0)  # (group, member, region, year)
+        total = np.where(usual, terms, 0.0).sum(axis=-1, keepdims=True)
+        terms = terms - total / np.maximum(usual.sum(axis=-1, keepdims=True), 1)
         for at, region in enumerate(["", *names]):
-            for decade in decades(years, found.area[at] > 0):
+            for decade in decades(years, known[at]):
                 mean = terms[:, :, at][..., np.isin(years, decade)].mean(axis=-1)  # (group, member)
                 told = [*zip(groups, mean, strict=True), (TOTAL, mean.sum(axis=0))]
                 records += [

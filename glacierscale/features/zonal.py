@@ -14,6 +14,7 @@ from glacierscale.features import terrain as terrain_kernels
 from glacierscale.features import windows
 from glacierscale.features.coverage import Coverage, Grid, cover
 from glacierscale.region import seamless
+from glacierscale.units import WGS84_ECCENTRICITY2, WGS84_RADIUS_M
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
@@ -26,7 +27,6 @@ MAX_CLIMATE_VALUES = 10_000_000
 
 _EARTH_KM = 6371.0
 _CUT = 3.0  # radii beyond which climate cells are not pooled
-_WGS84_A, _WGS84_E2 = 6378137.0, 0.00669437999014
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,7 +278,7 @@ def _cell_size(frame: Frame, grid: Grid) -> tuple[Floats, Floats]:
     if not frame.geographic:
         return grid.dx * ones, grid.dy * ones
     latitude = np.radians(grid.y0 + grid.dy * (np.arange(grid.shape[0]) + 0.5))
-    flat = 1 - _WGS84_E2 * np.sin(latitude) ** 2
-    east = _WGS84_A * np.cos(latitude) / np.sqrt(flat)  # radius of the parallel
-    north = _WGS84_A * (1 - _WGS84_E2) / flat**1.5  # radius of curvature of the meridian
+    flat = 1 - WGS84_ECCENTRICITY2 * np.sin(latitude) ** 2
+    east = WGS84_RADIUS_M * np.cos(latitude) / np.sqrt(flat)  # radius of the parallel
+    north = WGS84_RADIUS_M * (1 - WGS84_ECCENTRICITY2) / flat**1.5  # radius of curvature of the meridian
     return np.radians(grid.dx) * east, np.radians(grid.dy) * north

@@ -31,7 +31,8 @@ def subregions(
     features : str, Path or Store
         The features it was made of.
     to : str or Path
-        Folder or URL for ``massifs.parquet`` and, of all glaciers together, ``region.parquet``.
+        Folder or URL for ``massifs.parquet`` and, of all glaciers together, those of no subregion too,
+        ``region.parquet``.
     held_out : pandas.DataFrame, optional
         Held-out predictions (``predictions.parquet``), whose errors tell how much of an error the glaciers of a year
         have in common; without it all of it.
@@ -47,9 +48,8 @@ def subregions(
         in noise, not in the members.
     """
     source, made_of = Store.at(smb, schema.RECONSTRUCTION), Store.at(features, schema.FEATURES)
-    names = schema.text(source.open().subregion.values)
-    known = np.unique(names[names != ""])
-    if not len(known):
+    names = np.unique(schema.text(source.open().subregion.values))
+    if not names.any():
         return None
     shared = 1.0 if held_out is None else common_share(held_out)
     stamp = provenance.Stamp(
@@ -61,16 +61,16 @@ def subregions(
         },
     )
     files = Files.at(to)
-    found = files.read(NAME)
-    if found is not None:
-        provenance.refuse_other_table(found, stamp, f"{files.url}/{NAME}")
-        if files.read(WHOLE_REGION) is not None:
-            return provenance.read_table(found)  # type: ignore[no-any-return]
-    sums = _summed(source, made_of, known)
+    found = {name: data for name in (NAME, WHOLE_REGION) if (data := files.read(name)) is not None}
+    for name, data in found.items():
+        provenance.refuse_other_table(data, stamp, f"{files.url}/{name}")
+    if len(found) == 2:
+        return provenance.read_table(found[NAME])  # type: ignore[no-any-return]
+    sums = _summed(source, made_of, names)
     years = source.open().hydro_year.values
     region = sums.together().table(np.array([""]), years, shared).drop(columns="massif")
     provenance.write_table(region, files, WHOLE_REGION, stamp)
-    table = sums.table(known, years, shared)
+    table = sums.take(names != "").table(names[names != ""], years, shared)
     provenance.write_table(table, files, NAME, stamp)
     return table
 
@@ -109,6 +109,10 @@ class _Sums:
     noise2: Floats = field(repr=False)
     """of the squares of these"""
 
+    def take(self, which: npt.NDArray[np.bool_]) -> _Sums:
+        """Some of the subregions."""
+        return _Sums(*(getattr(self, name)[..., which, :] for name in self.__dataclass_fields__))
+
     def together(self) -> _Sums:
         """All subregions as one."""
         return _Sums(*(getattr(self, name).sum(axis=-2, keepdims=True) for name in self.__dataclass_fields__))
@@ -137,7 +141,7 @@ def _variance(members: Floats) -> Floats:
 
 
 def _summed(smb: Store, features: Store, names: npt.NDArray[np.str_]) -> _Sums:
-    """Sums over the glaciers of each subregion, block by block."""
+    """Sums over the glaciers of each subregion, "" being one too, block by block."""
     made, source = smb.open(), features.open()
     row = list(source.predictor.values).index("area")
     sums: _Sums | None = None

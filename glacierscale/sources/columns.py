@@ -60,9 +60,10 @@ def massifs(datasets: Sequence[xr.Dataset], outlines: gpd.GeoDataFrame, inventor
     Parameters
     ----------
     datasets : sequence of xarray.Dataset
-        ``Tair`` (K), ``Rainf`` and ``Snowf`` (kg m-2 s-1), each (time, Number_of_points), hourly to monthly; ``ZS``
-        (m), ``massif_number`` or ``massif_num`` and, where there is sloping ground, ``slope`` (degree), each
-        (Number_of_points). Several files follow each other in time.
+        Files of SAFRAN's meteorology (``FORCING_*.nc``): ``Tair`` (K), ``Rainf`` and ``Snowf`` (kg m-2 s-1), each
+        (time, Number_of_points), hourly to monthly; ``ZS`` (m), ``massif_number`` and, where there is sloping ground,
+        ``slope`` (degree), each (Number_of_points). Several files follow each other in time; the last hour of one,
+        06:00 on the first of August, is the first of the next.
     outlines : geopandas.GeoDataFrame
         With ``climate_zone``, the number of the massif.
     inventories : pandas.DataFrame
@@ -89,16 +90,7 @@ def massifs(datasets: Sequence[xr.Dataset], outlines: gpd.GeoDataFrame, inventor
     fields = xr.concat([points[number] for number in order], "time", data_vars="minimal", coords="minimal")
     fields = _monthly(fields.drop_duplicates("time"))
     height = outlines["glacier_id"].map(inventories.groupby("glacier_id")["mean_elevation"].mean()).to_numpy(float)
-    zone = outlines["climate_zone"].to_numpy(int)
-    massif, band = fields["massif"].values.astype(int), fields["ZS"].values.astype(float)
-    lost = ~np.isin(zone, massif) | ~np.isfinite(height)
-    if lost.any():
-        names = ", ".join(outlines["glacier_id"][lost].head(4))
-        raise ValueError(
-            f"{int(lost.sum())} glaciers ({names}) have no massif of the climate ({sorted(set(massif.tolist()))}) or "
-            "no mean elevation; narrow the region (bounds, subregions), or add the massif."
-        )
-    lower, upper, share = _between(zone, height, massif, band)
+    lower, upper, share = _around(outlines, height, fields)
     of_cell, lat, lon = _nearest(outlines)
 
     def at_cells(name: str, share: npt.NDArray[np.float64]) -> xr.DataArray:
@@ -119,9 +111,7 @@ def massifs(datasets: Sequence[xr.Dataset], outlines: gpd.GeoDataFrame, inventor
 
 def _flat(fields: xr.Dataset) -> xr.Dataset:
     """Points of flat ground, the massif of each named ``massif``."""
-    number = next((name for name in ("massif_number", "massif_num") if name in fields), None)
-    missing = [name for name in ("Tair", "Rainf", "Snowf", "ZS") if name not in fields]
-    missing += [] if number else ["massif_number"]
+    missing = [name for name in ("Tair", "Rainf", "Snowf", "ZS", "massif_number") if name not in fields]
     if missing:
         raise ValueError(
             f"the climate of massifs lacks {', '.join(missing)}; it has {', '.join(map(str, fields.variables))}."
@@ -131,24 +121,47 @@ def _flat(fields: xr.Dataset) -> xr.Dataset:
         if said != unit:
             raise ValueError(f"{name} is in {said!r}; expected {unit!r}, as S2M writes it. Convert it first.")
     (dim,) = set(map(str, fields["Tair"].dims)) - _TIMES
-    chosen = fields[["Tair", "Rainf", "Snowf", "ZS"]].assign(massif=fields[str(number)])
+    chosen = fields[["Tair", "Rainf", "Snowf", "ZS"]].assign(massif=fields["massif_number"])
     return chosen.isel({dim: np.flatnonzero(fields["slope"].values == 0)}) if "slope" in fields else chosen
 
 
 def _monthly(fields: xr.Dataset) -> xr.Dataset:
-    """Means of months; months at the ends that lack more than a tenth are dropped."""
+    """Means of months; months at the ends that lack more than a tenth are dropped, inside they are refused."""
     time = fields["time"].values
     series = [name for name in fields.data_vars if "time" in fields[name].dims]
     means = fields.drop_dims("time").merge(fields[series].resample(time="MS").mean())
     step = np.median(np.diff(time)) if len(time) > 1 else np.timedelta64(31, "D")
     if step > np.timedelta64(27, "D"):
         return means
-    count = np.unique(time.astype("datetime64[M]"), return_counts=True)[1]
+    months = means["time"].values.astype("datetime64[M]")
+    count = np.bincount((time.astype("datetime64[M]") - months[0]).astype(int), minlength=len(months))
     told = count * (step / np.timedelta64(1, "D")) >= 0.9 * means["time"].dt.days_in_month.values
     kept = np.flatnonzero(told)
     if not len(kept):
         raise ValueError(f"the climate of massifs has no whole month between {time[0]} and {time[-1]}.")
-    return means.isel(time=slice(kept[0], kept[-1] + 1))
+    inside = slice(kept[0], kept[-1] + 1)
+    gaps = months[inside][~told[inside]]
+    if len(gaps):
+        raise ValueError(
+            f"the climate of massifs lacks more than a tenth of {len(gaps)} months, such as {gaps[0]}; files have to "
+            "follow each other without a gap. Add the missing ones."
+        )
+    return means.isel(time=inside)
+
+
+def _around(
+    outlines: gpd.GeoDataFrame, height: npt.NDArray[np.float64], fields: xr.Dataset
+) -> tuple[npt.NDArray[np.int_], npt.NDArray[np.int_], npt.NDArray[np.float64]]:
+    """`_between` for the points of a climate; refuses glaciers that it does not reach."""
+    zone, massif = outlines["climate_zone"].to_numpy(int), fields["massif"].values.astype(int)
+    lost = ~np.isin(zone, massif) | ~np.isfinite(height)
+    if lost.any():
+        names = ", ".join(outlines["glacier_id"][lost].head(4))
+        raise ValueError(
+            f"{int(lost.sum())} glaciers ({names}) have no massif of the climate ({sorted(set(massif.tolist()))}) or "
+            "no mean elevation; narrow the region (bounds, subregions), or add the massif."
+        )
+    return _between(zone, height, massif, fields["ZS"].values.astype(float))
 
 
 def _between(

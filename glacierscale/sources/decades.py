@@ -20,6 +20,7 @@ import shapely
 import xarray as xr
 
 from glacierscale.schema import CUBE
+from glacierscale.units import WGS84_ECCENTRICITY2, WGS84_RADIUS_M
 
 CELL_DEG = 1 / 6
 """Side of a climate cell: 10 minutes, as of CRU CL 2.0 (New et al. 2002, doi 10.3354/cr021001), onto which OGGM brings
@@ -39,7 +40,6 @@ OTHERS_ALLOWED = 0.05
 _MONTHS = [f"{month:02d}" for month in range(1, 13)]
 _TABLE = ["rgi_id", "period", "zmed", "PDD", *(f"{v}_{m}" for v in ("temp", "prcp") for m in _MONTHS)]
 _ATTRIBUTES = ["RGIId", "CenLon", "CenLat", "Area", "Zmin", "Zmax", "Zmed", "Slope", "Aspect"]
-_WGS84_A, _WGS84_E2 = 6378137.0, 0.00669437999014
 
 Floats = npt.NDArray[np.float64]
 
@@ -73,9 +73,9 @@ def discs(attributes: pd.DataFrame) -> gpd.GeoDataFrame:
         )
     angle = 2 * np.pi * np.arange(VERTICES) / VERTICES
     radius_m = np.sqrt(area * 1e6 / (VERTICES / 2 * np.sin(2 * np.pi / VERTICES)))
-    flat = 1 - _WGS84_E2 * np.sin(np.radians(lat)) ** 2
-    along = np.degrees(radius_m / (_WGS84_A / np.sqrt(flat) * np.cos(np.radians(lat))))
-    up = np.degrees(radius_m / (_WGS84_A * (1 - _WGS84_E2) / flat**1.5))
+    flat = 1 - WGS84_ECCENTRICITY2 * np.sin(np.radians(lat)) ** 2
+    along = np.degrees(radius_m / (WGS84_RADIUS_M / np.sqrt(flat) * np.cos(np.radians(lat))))
+    up = np.degrees(radius_m / (WGS84_RADIUS_M * (1 - WGS84_ECCENTRICITY2) / flat**1.5))
     corners = np.stack([lon[:, None] + along[:, None] * np.cos(angle), lat[:, None] + up[:, None] * np.sin(angle)], -1)
     return gpd.GeoDataFrame(table, geometry=shapely.polygons(corners), crs="EPSG:4326")
 

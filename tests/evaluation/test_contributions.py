@@ -173,6 +173,16 @@ def test_subregions_have_their_own_decades(model: Any, data: xr.Dataset) -> None
     assert set(contributions(model, data.assign(subregion=("glacier", ["one"] * 6)), ALL).subregion) == {""}
 
 
+def test_a_subregion_without_climate_in_the_reference_years_has_no_rows(model: Any, data: xr.Dataset) -> None:
+    lacking = data.assign(subregion=("glacier", np.array(["west", "west", "east", "east", "west", "west"])))
+    lacking = lacking.copy(deep=True)
+    lacking.predictors.values[2:4, :3] = np.nan
+    recipe = {**data.attrs["recipe"], "reference_years": [1991, 1993]}
+    found = contributions(model, lacking.assign_attrs(recipe=recipe), ALL)
+    assert set(found.subregion) == {"", "west"}
+    assert np.isfinite(found.anomaly).all()
+
+
 def test_anomalies_refer_to_the_reference_years_of_the_features(model: Any, data: xr.Dataset) -> None:
     recipe = {**data.attrs["recipe"], "reference_years": [1991, 1999]}
     found = wide(contributions(model, data.assign_attrs(recipe=recipe), ALL))

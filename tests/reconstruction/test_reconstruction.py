@@ -20,6 +20,7 @@ from glacierscale.features.options import FeaturizeOptions
 from glacierscale.features.tensors import featurize
 from glacierscale.reconstruction import ReconstructOptions, reconstruct
 from glacierscale.store import Store, StoreError
+from tests.reconstruction.rewriting import rewritten
 
 SLOWLY = """
 import sys, time
@@ -211,6 +212,33 @@ def test_glaciers_set_aside_and_years_without_climate_are_nan_and_keep_their_rea
     for name in ("smb", "smb_std"):
         np.testing.assert_array_equal(np.isfinite(found[name].values), known, err_msg=name)
     np.testing.assert_array_equal(np.isfinite(found.smb_member.values), np.broadcast_to(known, found.smb_member.shape))
+
+
+def test_years_after_the_climate_are_as_uncertain_as_one_year_is_against_another(
+    model: Any, features: Any, tmp_path: Path
+) -> None:
+    """Their climate is a mean of many years, which says nothing of what sets a year apart."""
+    known = reconstruct(model, features, to=tmp_path / "known.zarr").open().load()
+    ends = rewritten(features, tmp_path, attrs={"last_year_with_climate": 1999})
+    found = reconstruct(model, ends, to=tmp_path / "smb.zarr").open().load()
+    assert found.attrs["last_year_with_climate"] == 1999
+    after = found.hydro_year.values > 1999
+    assert after.sum() == 3
+    np.testing.assert_array_equal(found.smb, known.smb)
+    np.testing.assert_array_equal(found.smb_member, known.smb_member)
+    np.testing.assert_array_equal(found.smb_std[:, ~after], known.smb_std[:, ~after])
+    apart = known.smb.values[:, ~after].std(axis=1, keepdims=True)
+    assert (apart > 100).all()
+    np.testing.assert_allclose(found.smb_std[:, after], np.hypot(known.smb_std[:, after], apart), rtol=1e-5)
+
+
+def test_a_year_without_value_does_not_spoil_those_after_the_climate(model: Any, features: Any, tmp_path: Path) -> None:
+    predictors = features.open().predictors.values.copy()
+    predictors[0, 4] = np.nan
+    ends = rewritten(features, tmp_path, attrs={"last_year_with_climate": 1999}, predictors=predictors)
+    found = reconstruct(model, ends, to=tmp_path / "smb.zarr").open().load()
+    assert np.isnan(found.smb.values[0]).tolist() == [year == 4 for year in range(12)]
+    np.testing.assert_array_equal(np.isfinite(found.smb_std), np.isfinite(found.smb))
 
 
 def test_a_reconstruction_of_whole_features_sets_nothing_aside(whole: Path) -> None:

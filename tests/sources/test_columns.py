@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
@@ -14,25 +15,32 @@ import xarray as xr
 from glacierscale.sources import climate, columns
 
 
-def s2m(first: str = "2000-08-01T06", days: int = 400, **changed: Any) -> xr.Dataset:
-    """Three bands of two massifs, flat and sloping: 6.5 K km-1, twice the rain in the second massif."""
-    time = pd.date_range(first, periods=days * 4, freq="6h")
-    height = np.repeat([2100.0, 2400.0, 2700.0], 2)
+def s2m(first: str = "2000-08-01T06", last: str = "2001-08-01T06", **changed: Any) -> xr.Dataset:
+    """A file in the layout of S2M's FORCING files, every sixth hour of a year of theirs, both ends told.
+
+    Three bands of two massifs, flat ground (aspect -1) and one slope; 6.5 K km-1, twice the rain in the second massif.
+    """
+    time = pd.date_range(first, last, freq="6h")
+    height = np.tile(np.repeat([2100.0, 2400.0, 2700.0], 4), 2)
     massif, slope = np.repeat([15, 16], 12), np.tile([0.0, 20.0], 12)
-    height = np.tile(np.repeat(height, 2), 2)
     season = 10 * np.cos(2 * np.pi * (time.day_of_year.to_numpy() - 200) / 365)
     temp = 273.15 + season[:, None] - 0.0065 * (height - 2100)[None, :] + 30 * (slope > 0)
     rain = np.full((len(time), 24), 1e-5) * np.where(massif == 16, 2, 1)
     flux = {"units": "kg/m2/s"}
-    points = ("time", "Number_of_points")
+    series, points = ("time", "Number_of_points"), "Number_of_points"
     return xr.Dataset(
         {
-            "Tair": (points, temp.astype(np.float32), {"units": "K"}),
-            "Rainf": (points, rain.astype(np.float32), flux),
-            "Snowf": (points, (2 * rain).astype(np.float32), flux),
-            "ZS": ("Number_of_points", height),
-            "massif_number": ("Number_of_points", massif),
-            "slope": ("Number_of_points", slope),
+            "Tair": (series, temp.astype(np.float32), {"units": "K", "long_name": "Near Surface Air Temperature"}),
+            "Rainf": (series, rain.astype(np.float32), flux | {"long_name": "Rainfall Rate"}),
+            "Snowf": (series, (2 * rain).astype(np.float32), flux | {"long_name": "Snowfall Rate"}),
+            "Wind": (series, np.ones(temp.shape, np.float32), {"units": "m/s"}),
+            "ZS": (points, height, {"units": "m", "long_name": "altitude"}),
+            "massif_number": (points, massif.astype(float)),
+            "slope": (points, slope, {"units": "degrees from horizontal"}),
+            "aspect": (points, np.where(slope > 0, 90.0, -1.0), {"units": "degrees from north"}),
+            "LAT": (points, np.full(24, 44.9), {"units": "degrees_north"}),
+            "LON": (points, np.full(24, 6.3), {"units": "degrees_east"}),
+            "FRC_TIME_STP": ((), 21600.0, {"units": "s"}),
         }
         | changed,
         coords={"time": time},
@@ -48,9 +56,13 @@ def glaciers(zones: tuple[int, ...] = (15, 16)) -> tuple[gpd.GeoDataFrame, pd.Da
     return shapes, pd.DataFrame({"glacier_id": names, "mean_elevation": [2550.0, 2900.0][: len(zones)]})
 
 
-def test_massifs_are_read_at_the_height_and_in_the_massif_of_each_glacier() -> None:
-    parts = [s2m(), s2m("2001-09-01T06", 100)]
-    fields = climate.normalize([columns.massifs(parts[::-1], *glaciers())], "histalp")
+def test_files_of_s2m_are_read_at_the_height_and_in_the_massif_of_each_glacier(tmp_path: Path) -> None:
+    for first, last in (("2000-08-01T06", "2001-08-01T06"), ("2001-08-01T06", "2001-12-09T06")):
+        file = tmp_path / f"FORCING_{first[:4]}080106.nc"
+        written = {name: {"_FillValue": -9999999.0} for name in ("Tair", "Rainf", "Snowf", "ZS", "massif_number")}
+        s2m(first, last).to_netcdf(file, format="NETCDF4_CLASSIC", encoding=written)
+    parts = [xr.load_dataset(file) for file in sorted(tmp_path.iterdir(), reverse=True)]
+    fields = climate.normalize([columns.massifs(parts, *glaciers())], "histalp")
     assert (fields.time.values[[0, -1]].astype("datetime64[M]") == np.array(["2000-08", "2001-11"], "M8[M]")).all()
     cells = [fields.sel(clim_lon=lon, clim_lat=44.9, method="nearest") for lon in (6.30, 6.40)]
     assert [float(cell.clim_height) for cell in cells] == [2550.0, 2900.0]
@@ -93,7 +105,13 @@ def test_glaciers_without_a_massif_of_the_climate_are_named() -> None:
 
 def test_a_span_without_a_whole_month_is_refused() -> None:
     with pytest.raises(ValueError, match="no whole month"):
-        columns.massifs([s2m(days=20)], *glaciers())
+        columns.massifs([s2m(last="2000-08-20T06")], *glaciers())
+
+
+def test_a_missing_file_between_two_is_refused_with_its_first_month() -> None:
+    parts = [s2m(), s2m("2002-08-01T06", "2003-08-01T06")]
+    with pytest.raises(ValueError, match=r"lacks more than a tenth of 12 months, such as 2001-08; .*Add the missing"):
+        columns.massifs(parts, *glaciers())
 
 
 def station(**attrs: float) -> xr.Dataset:

@@ -62,6 +62,12 @@ def test_a_lone_row_of_the_size_of_one_part_is_that_part() -> None:
     assert found[["glacier_id", "area_m2"]].to_numpy().tolist() == [["a", 2.8e6]]
 
 
+def test_outlines_stay_as_they_are() -> None:
+    shapes = two_parts().astype({"glims_id": object})  # as older pandas holds text
+    obs.inventories(rows(("G1", 2.8, 3000.0, 7.01)), "glims", outlines=shapes)
+    assert shapes["glims_id"].tolist() == ["G1", "G1", "G2"]
+
+
 def test_a_row_with_the_id_of_a_glacier_elsewhere_goes_where_it_lies() -> None:
     inventory = rows(("G1", 4.2, 3000.0, 7.01), ("G1", 2.2, 2950.0, 7.31), ("", 9.0, 3000.0, 8.0))
     found = obs.inventories(inventory, "glims", outlines=two_parts())
@@ -133,6 +139,21 @@ def test_inventories_that_disagree_by_more_than_the_glacier_are_refused(year: in
         ValueError, match=r"disagree by more than the glacier's size at 1 glaciers \(g in .*2.5e\+06 m2"
     ):
         obs.merged(read)
+
+
+def test_a_later_inventory_in_another_unit_is_refused_but_glaciers_may_vanish() -> None:
+    before = inventory(1985, *[(name, 3e6) for name in "abc"])
+    with pytest.raises(ValueError, match=r"areas of the inventory of 2003 are 1e-06 of those before.*Check its unit"):
+        obs.merged([before, inventory(2003, *[(name, 3.0) for name in "abc"])])
+    gone = obs.merged([before, inventory(2003, ("a", 0.0), ("b", 1e3), ("c", 2e6))])
+    assert gone is not None
+    assert gone[gone.year == 2003]["area_m2"].tolist() == [0.0, 1e3, 2e6]
+
+
+def inventory(year: int, *glaciers: tuple[str, float]) -> pd.DataFrame:
+    """Areas of some glaciers, m2."""
+    found = pd.DataFrame(glaciers, columns=["glacier_id", "area_m2"]).assign(year=year)
+    return obs.inventories(found.assign(mean_elevation=3000, max_elevation=3300, slope20=20), "glacierscale")
 
 
 def test_a_glacier_that_an_inventory_gives_twice_is_refused() -> None:

@@ -142,7 +142,7 @@ def _lone_rows(
     rows: pd.DataFrame, group: npt.NDArray[np.str_], outlines: gpd.GeoDataFrame
 ) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]]:
     """Keys that tie rows to outlines, (row,) and (outline,): GLIMS ids, or longer ones of one row and one outline."""
-    ids = outlines["glims_id"].to_numpy(object)
+    ids = outlines["glims_id"].to_numpy(object, copy=True)  # an object column would be a view of the outlines
     group = group.astype(object)
     area = outlines["published_area_m2"].fillna(outlines["area_m2"]).to_numpy(float)
     names, count = np.unique(group[group != ""].astype(str), return_counts=True)

@@ -16,6 +16,9 @@ _COLUMNS = (*_NEEDED, "min_elevation", "aspect")
 DOUBT_M2 = 0.15e6
 """Areas may differ by this, whatever the glacier's size: small ones are hard to tell from snow and from debris."""
 
+SHRUNK = 0.01
+"""Median share of their area before, those apart that are gone, below which an inventory is in another unit."""
+
 
 def inventories(
     table: pd.DataFrame, convention: str, *, outlines: gpd.GeoDataFrame | None = None, year: int | None = None
@@ -47,24 +50,9 @@ def inventories(
         For unknown conventions, missing columns, a glacier given twice, and areas or elevations that are none.
     """
     if convention == "glacierscale":
-        missing = [name for name in _NEEDED if name not in table.columns]
-        if missing:
-            raise ValueError(f"the inventory lacks {', '.join(missing)}; expected {', '.join(_NEEDED)}.")
-        found = table.reindex(columns=list(_COLUMNS)).reset_index(drop=True)
-        found["year"] = found["year"] if year is None else year
-        usable = (found["glacier_id"].fillna("") != "") & found["year"].notna()
-        kept, dropped = found[usable].reset_index(drop=True), int((~usable).sum())
+        kept, dropped = _own(table, year)
     elif convention == "glims":
-        if outlines is None:
-            raise ValueError("the inventory has no glacier ids of its own; give the outlines that it is tied to.")
-        rows = rows_of(table)
-        _check(rows.rename(columns={"glims_id": "glacier_id"}))
-        kept = onto_outlines(rows, outlines)
-        dropped = kept.attrs["dropped_rows"]
-        stated = rows["year"].mode()
-        if year is None and stated.empty:
-            raise ValueError("the inventory states no year; give `inventory_year` in the catalogue.")
-        kept["year"] = int(stated.iloc[0]) if year is None else year
+        kept, dropped = _glims(table, outlines, year)
     else:
         raise ValueError(f"unknown inventory convention {convention!r}; expected 'glims' or 'glacierscale'.")
     twice = kept.duplicated(["glacier_id", "year"])
@@ -81,6 +69,31 @@ def inventories(
     _check(kept)
     kept.attrs["dropped_rows"] = dropped
     return kept
+
+
+def _own(table: pd.DataFrame, year: int | None) -> tuple[pd.DataFrame, int]:
+    """Rows of a table with our column names, and how many have no identifier or year."""
+    missing = [name for name in _NEEDED if name not in table.columns]
+    if missing:
+        raise ValueError(f"the inventory lacks {', '.join(missing)}; expected {', '.join(_NEEDED)}.")
+    found = table.reindex(columns=list(_COLUMNS)).reset_index(drop=True)
+    found["year"] = found["year"] if year is None else year
+    usable = (found["glacier_id"].fillna("") != "") & found["year"].notna()
+    return found[usable].reset_index(drop=True), int((~usable).sum())
+
+
+def _glims(table: pd.DataFrame, outlines: gpd.GeoDataFrame | None, year: int | None) -> tuple[pd.DataFrame, int]:
+    """Outlines that a French inventory knows, and how many of its rows lie at none."""
+    if outlines is None:
+        raise ValueError("the inventory has no glacier ids of its own; give the outlines that it is tied to.")
+    rows = rows_of(table)
+    _check(rows.rename(columns={"glims_id": "glacier_id"}))
+    kept = onto_outlines(rows, outlines)
+    stated = rows["year"].mode()
+    if year is None and stated.empty:
+        raise ValueError("the inventory states no year; give `inventory_year` in the catalogue.")
+    kept["year"] = int(stated.iloc[0]) if year is None else year
+    return kept, int(kept.attrs["dropped_rows"])
 
 
 def of_outlines(outlines: gpd.GeoDataFrame, year: int | None = None) -> pd.DataFrame | None:
@@ -113,7 +126,8 @@ def merged(tables: Sequence[pd.DataFrame]) -> pd.DataFrame | None:
     ------
     ValueError
         If two tables of one year differ by more than the smaller area, or a glacier grows from one year to the next by
-        more than its size, and either by more than `DOUBT_M2`: a wrong id or unit.
+        more than its size, and either by more than `DOUBT_M2`: a wrong id or unit. Glaciers do shrink, but if those of
+        one year are mostly below a hundredth of what they were (`SHRUNK`), that is a wrong unit too.
     """
     if not tables:
         return None
@@ -132,8 +146,19 @@ def merged(tables: Sequence[pd.DataFrame]) -> pd.DataFrame | None:
             f"the inventories disagree by more than the glacier's size at {len(wrong)} glaciers "
             f"({'; '.join(shown[:4])}); correct their ids and units, or leave one inventory out of the catalogue."
         )
+    _refuse_other_unit(area.assign(share=(area["max"] / before).where(area["max"] > 0)))
     result: pd.DataFrame = rows.groupby(["glacier_id", "year"], sort=True).first().reset_index()
     return result
+
+
+def _refuse_other_unit(area: pd.DataFrame) -> None:
+    """Raise if most glaciers of a year have next to nothing of what they had before: ``year`` and ``share``."""
+    share = area.groupby("year")["share"].median()
+    for year, least in share[share < SHRUNK].items():
+        raise ValueError(
+            f"the areas of the inventory of {year} are {least:g} of those before, in the median; expected "
+            f"glaciers to keep more than {SHRUNK:g}. Check its unit: m2, or km2 in French ones."
+        )
 
 
 def estimated_slope20(table: pd.DataFrame, mean_slope: pd.Series) -> pd.DataFrame:
