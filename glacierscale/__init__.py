@@ -15,6 +15,9 @@ The pipeline, one verb per stage, each reading stores and filling one::
     smb = gs.reconstruct(model, features, to="out/smb.zarr")
     gs.report(smb, scores="out", cube=cube, to="out/report.html")
 
+    gs.rasterize(cube, to="out")  # with ice thickness and future climates in the cube, glaciers evolve
+    ice = gs.evolve(model, cube, to="out/ice.zarr", options=gs.EvolveOptions(until=2100))
+
 Importing this package is light; each verb loads its libraries when it is first used. Every place may be a folder or a
 URL (``s3://bucket/out/cube.zarr``), and inside ``with gs.use(gs.Cluster(dask="tcp://scheduler:8786", ray="auto")):``
 verbs run on a cluster.
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from glacierscale.compute import Cluster, use
     from glacierscale.cube import IngestOptions, ingest
     from glacierscale.evaluation import EvaluateOptions, evaluate
+    from glacierscale.evolution import EvolveOptions, Scenario, evolve
     from glacierscale.features.options import FeaturizeOptions, RasterizeOptions
     from glacierscale.features.rasters import rasterize
     from glacierscale.features.tensors import featurize
@@ -48,6 +52,7 @@ _HOME = {
     "Block": "store",
     "Cluster": "compute",
     "EvaluateOptions": "evaluation",
+    "EvolveOptions": "evolution.options",
     "FeaturizeOptions": "features.options",
     "HydroYears": "region",
     "IngestOptions": "cube",
@@ -56,11 +61,13 @@ _HOME = {
     "Region": "region",
     "ReportOptions": "reporting",
     "SMBModel": "models.bundle",
+    "Scenario": "evolution.options",
     "Store": "store",
     "SyntheticOptions": "synthetic",
     "TrainOptions": "training.options",
     "demo": "pipeline",
     "evaluate": "evaluation",
+    "evolve": "evolution",
     "featurize": "features.tensors",
     "ingest": "cube",
     "open_catalog": "catalog",
@@ -77,6 +84,7 @@ __all__ = [
     "Block",
     "Cluster",
     "EvaluateOptions",
+    "EvolveOptions",
     "FeaturizeOptions",
     "HydroYears",
     "IngestOptions",
@@ -85,11 +93,13 @@ __all__ = [
     "Region",
     "ReportOptions",
     "SMBModel",
+    "Scenario",
     "Store",
     "SyntheticOptions",
     "TrainOptions",
     "demo",
     "evaluate",
+    "evolve",
     "featurize",
     "ingest",
     "open_catalog",

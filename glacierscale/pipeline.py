@@ -12,6 +12,7 @@ from typing import Any
 from glacierscale import provenance, results
 from glacierscale.cube import IngestOptions, ingest
 from glacierscale.evaluation import EvaluateOptions, evaluate
+from glacierscale.evolution import EvolveOptions, evolve
 from glacierscale.features.options import FeaturizeOptions, RasterizeOptions
 from glacierscale.features.rasters import rasterize
 from glacierscale.features.tensors import featurize
@@ -38,13 +39,15 @@ class RunPlan:
     featurize: FeaturizeOptions = field(default_factory=FeaturizeOptions)
     """Options of featurize."""
     rasterize: RasterizeOptions = field(default_factory=RasterizeOptions)
-    """Options of rasterize, which runs where a raster network is trained."""
+    """Options of rasterize, which runs where a raster network is trained or glaciers evolve."""
     train: TrainOptions = field(default_factory=TrainOptions)
     """Options of train."""
     evaluate: EvaluateOptions = field(default_factory=EvaluateOptions)
     """Options of evaluate."""
     reconstruct: ReconstructOptions = field(default_factory=ReconstructOptions)
     """Options of reconstruct."""
+    evolve: EvolveOptions | None = None
+    """Options of evolve, which runs where they are given."""
     report: ReportOptions = field(default_factory=ReportOptions)
     """Options of report."""
 
@@ -58,8 +61,8 @@ def run(file: str | Path, *, to: str | Path, data: str = "") -> Path | str:
         A run file (YAML), see ``deploy/runs``.
     to : str or Path
         Folder or URL (s3://, gs://, abfs://) for cube.zarr, features.zarr, patches_*.zarr, model, tables (parquet;
-        massifs.parquet where subregions are known), smb.zarr, smb_map_*.zarr, report.html and catalog.yaml, a catalogue
-        of them all. One run at a time may hold it.
+        massifs.parquet where subregions are known), smb.zarr, smb_map_*.zarr, ice.zarr, ice_map_*.zarr, report.html and
+        catalog.yaml, a catalogue of them all. One run at a time may hold it.
     data : str
         Folder with the catalogue's files; empty takes what the catalogue says by default.
 
@@ -122,10 +125,11 @@ def run_plan(plan: RunPlan, *, to: str | Path, data: str, catalog: Path) -> Path
     stages: list[tuple[str, str, Callable[[], Any]]] = [
         ("ingest", "cube.zarr", lambda: ingest(catalog, plan.region, to=cube, options=reading)),
         ("featurize", "features.zarr", lambda: featurize(cube, to=features, options=plan.featurize)),
-        *([patching] if any(net in RASTER for net in plan.train.nets) else []),
+        *([patching] if plan.evolve or any(net in RASTER for net in plan.train.nets) else []),
         ("train", "model/model.json", lambda: train(features, to=model, options=plan.train)),
         ("evaluate", "scores.parquet", lambda: evaluate(model, features, to=out, options=plan.evaluate)),
         ("reconstruct", "smb.zarr", lambda: _reconstruct(model, features, out, plan.reconstruct)),
+        *_evolving(plan, model, cube, out),
         ("report", "report.html", lambda: report(smb, scores=out, cube=cube, to=page, options=plan.report)),
     ]
     with hold(files.url, "run"):
@@ -139,6 +143,14 @@ def run_plan(plan: RunPlan, *, to: str | Path, data: str, catalog: Path) -> Path
                 targets.write(catalog, smb, to=out, data=reading.data)
         results.write_catalog(out, plan.region)
     return page if "://" in out else Path(page)
+
+
+def _evolving(plan: RunPlan, model: str, cube: str, out: str) -> list[tuple[str, str, Callable[[], Any]]]:
+    """The stage that evolves glaciers, where it is wanted."""
+    options = plan.evolve
+    if options is None:
+        return []
+    return [("evolve", "ice.zarr", lambda: evolve(model, cube, to=f"{out}/ice.zarr", options=options))]
 
 
 def _reconstruct(model: str, features: str, out: str, options: ReconstructOptions) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from glacierscale import provenance
 from glacierscale.cube import IngestOptions, ingest
+from glacierscale.evolution import EvolveOptions, Scenario, evolve, write_map
 from glacierscale.features.options import FeaturizeOptions, RasterizeOptions
 from glacierscale.features.rasters import rasterize
 from glacierscale.features.tensors import featurize
@@ -24,7 +25,7 @@ def verify(store: str | Path | Store, *, repair: bool = False) -> list[Damage]:
     Parameters
     ----------
     store : str, Path or Store
-        A cube, features, patches, reconstruction or maps, in a folder or at a URL.
+        A cube, features, patches, reconstruction, maps, evolution or ice maps, in a folder or at a URL.
     repair : bool
         Compute damaged and missing blocks again, from the inputs and with the options that the store names.
 
@@ -73,6 +74,16 @@ def _write_again(store: Store) -> None:
         maps.write(
             SMBModel.load(Files.at(inputs["model"])), stamp.inputs["model"].url, *stores, to=store.url, **options
         )
+    elif stamp.verb in ("evolve", "map_ice"):
+        scenarios = tuple(Scenario(**own) for own in options.pop("scenarios"))
+        evolving = EvolveOptions(scenarios=scenarios, **options)
+        model, cube, features = (inputs[name] for name in ("model", "cube", "features"))
+        of_patches = [place for name, place in inputs.items() if name.startswith("patches")]
+        if stamp.verb == "evolve":
+            folder = provenance.join(of_patches[0], "..")
+            evolve(model, cube, to=store.url, features=features, patches=folder, options=evolving)
+        else:
+            write_map(model, cube, features, of_patches[0], to=store.url, options=evolving)
     else:
         beside = (provenance.join(place, "..") for name, place in inputs.items() if name.startswith("patches"))
         own = ReconstructOptions(**options)

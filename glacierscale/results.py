@@ -29,6 +29,9 @@ _RESULTS = {
     "climate_range.parquet": "climate of all glaciers and years against that trained on",
     "patches_*.zarr": "static rasters of glaciers",
     "smb_map_*.zarr": "maps of the surface mass balance, kg m-2",
+    "ice.zarr": "area, volume, balance, runoff and sea-level rise of every glacier under future climates",
+    "ice_map_*.zarr": "maps of ice thickness under future climates, m",
+    "ice_totals.parquet": "sums over all glaciers, and those of subregions, under future climates",
 }
 """What a run leaves for others to read, by name."""
 

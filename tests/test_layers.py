@@ -36,6 +36,7 @@ GROUPS = {
         "features.windows",
         "features.zonal",
         "features.sampling",
+        "features.ice",
         "features.patches",
         "features.radiation",
         "folds",
@@ -44,12 +45,15 @@ GROUPS = {
         "evolution.curves",
         "evolution.delta_h",
         "evolution.sia",
+        "evolution.flow",
         "evolution.scenario",
+        "evolution.thickness",
         "evolution.geometry",
         "evolution.coupling",
+        "evolution.site",
     ),
     "stages": ("cube", "features", "training", "reconstruction", "evolution", "evaluation", "reporting"),
-    "cli": ("cli", "pipeline", "repair", "results", "demonstration", "__main__", ""),
+    "cli": ("cli", "pipeline", "repair", "results", "demonstration", "doctor", "__main__", ""),
 }
 """Modules and packages of each group; the longest match counts, and a package holds all below it."""
 
@@ -68,7 +72,14 @@ BESIDES = {
     "models": {"features.climate", "features.sampling", "folds", "folds.places"},
     "training.options": {"folds"},  # names of the schemes
     # climate at the surface of the day; the rows that a model predicts
-    "evolution": {"features.climate", "features.terrain", "models.rows", "models.physics", "models.bundle"},
+    "evolution": {
+        "features.climate",
+        "features.terrain",
+        "models.rows",
+        "models.physics",
+        "models.bundle",
+        "models.mlp",
+    },
 }
 """What some modules may import that their group may not."""
 

@@ -31,8 +31,10 @@ COMMANDS = {
     "train": ("training.loop:train", "train the models on every cross-validation fold"),
     "evaluate": ("evaluation:evaluate", "score held-out predictions beside the naive references"),
     "reconstruct": ("reconstruction:reconstruct", "predict every glacier in every year"),
+    "evolve": ("evolution:evolve", "let every glacier evolve under future climates"),
     "report": ("reporting:report", "make the page of figures and scores"),
     "verify": ("cli:verify", "check a store against its checksums, and repair it"),
+    "doctor": ("doctor:doctor", "say whether this machine, its credentials and its clusters are fit for a run"),
     "catalog": ("", "check FILE or show FILE: what a catalogue holds and whether it is safe to open"),
     "completion": ("cli:completion", "print a completion script for bash, zsh or tcsh"),
 }
@@ -40,6 +42,7 @@ _CATALOG = {
     "check": ("cli:catalog_check", "check a catalogue file and name every fault"),
     "show": ("cli:catalog_show", "list the entries of a catalogue"),
 }
+_SET_ASIDE_IN = ("features.zarr", "patches_*.zarr", "ice.zarr")
 _NAMED = 10  # glaciers set aside that are named one by one
 _EXAMPLES = """
 examples:
@@ -212,7 +215,7 @@ def _stores_of(folder: Path | str) -> tuple[Store, ...]:
     from glacierscale import provenance
     from glacierscale.store import Files, Store
 
-    names = (name for pattern in ("features.zarr", "patches_*.zarr") for name in Files.at(folder).stores(pattern))
+    names = (name for pattern in _SET_ASIDE_IN for name in Files.at(folder).stores(pattern))
     return tuple(Store.at(provenance.join(folder, name)) for name in names)
 
 

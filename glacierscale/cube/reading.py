@@ -11,7 +11,7 @@ import numpy.typing as npt
 import shapely
 import xarray as xr
 
-from glacierscale.cube import scenarios
+from glacierscale.cube import curves, scenarios
 from glacierscale.cube.options import IngestOptions
 from glacierscale.cube.thickness import ice
 from glacierscale.cube.topography import dated, surface
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 MARGIN_CELLS = 4
 """Terrain kept around the outermost glaciers, for slopes at their margins."""
 
+_ROLES = (
+    *("terrain", "thickness", "thickness_dem", "velocity", "elevation_change", "elevation_change_dem"),
+    *("observations", "profiles", "links", "inventory"),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
@@ -41,6 +46,8 @@ class Sources:
     """(y, x) m, with attribute crs_wkt"""
     ice: xr.Dataset | None = None
     """thickness and ice_surface (y, x) m on the same grid, as far as known"""
+    thinning: xr.Dataset | None = None
+    """own curves of thinning against height (glacier, thinning_height), as far as known"""
     velocity: xr.DataArray | None = None
     """(y, x) m per year on the same grid"""
     climate: xr.Dataset
@@ -72,7 +79,7 @@ def choose(catalog: Catalog, options: IngestOptions) -> dict[str, list[Entry]]:
         chosen[role] = [e for e in entries if e.metadata.get("dataset", e.name) == name]
         if role == "climate":
             chosen[role] += catalog.select("climate_invariant", name)
-    for role in ("terrain", "observations", "thickness", "thickness_dem", "velocity", "links", "inventory", "profiles"):
+    for role in _ROLES:
         chosen[role] = catalog.select(role)
     chosen["scenarios"] = scenarios.choose(catalog, options.scenarios)
     if len(chosen["terrain"]) > 1:
@@ -124,6 +131,7 @@ def read(chosen: dict[str, list[Entry]], region: Region, options: IngestOptions)
         crs_wkt=shapes.estimate_utm_crs().to_wkt() if elevation is None else elevation.attrs["crs_wkt"],
         elevation=elevation,
         ice=ice(chosen, elevation, everywhere, named),
+        thinning=curves.thinning(chosen, shapes, everywhere, named),
         velocity=raster("velocity"),
         climate=fields,
         scenarios=scenarios.futures(chosen["scenarios"], shapes, named),

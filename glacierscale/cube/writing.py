@@ -97,12 +97,15 @@ def write(store: Store, sources: Sources, region: Region, stamp: provenance.Stam
         },
     )
     static = static if sources.scenarios is None else static.merge(sources.scenarios)
+    if sources.thinning is not None:
+        along["thinning"] = sources.thinning["thinning"].values
+        static = static.assign_coords(sources.thinning.coords).assign_attrs(sources.thinning.attrs)
     rasters = {name: getattr(sources, name) for name in ("elevation", "velocity")}
     rasters = {name: raster for name, raster in rasters.items() if raster is not None}
     if sources.ice is not None:
         rasters |= {str(name): raster for name, raster in sources.ice.data_vars.items()}
         static.attrs |= sources.ice.attrs
-    given = {*rasters, *static.variables}
+    given = {*rasters, *static.variables, *along}
     blocks = _Blocks(along | dated, fields, rasters)
     with store.hold() as held:
         store.declare(

@@ -42,12 +42,13 @@ class EvolveOptions:
     method: Literal["delta_h", "sia"] = "delta_h"
     """How ice is moved: by curves of elevation change (Huss et al. 2010), or by shallow-ice flow."""
     net: str = ""
-    """Network of the balance; empty takes the best for observed glaciers, and the best for the others."""
+    """Network of the balance; empty takes the best for observed glaciers, and the best for the others. Networks of ice
+    cells, whose rasters do not follow the surface, are left out."""
     members: int = 0
     """Members of the ensemble, the first so many; 0 takes all."""
     snapshots: tuple[int, ...] = (2003, 2025, 2050, 2075, 2100)
-    """Hydrological years whose thickness is kept, those between first and until."""
-    glaciers_per_block: int = 32
+    """Hydrological years whose thickness is kept, those between first and until; the last year where none is."""
+    glaciers_per_block: int = 8
     """Glaciers in one block of the store, each with all members and scenarios."""
 
     def __post_init__(self) -> None:

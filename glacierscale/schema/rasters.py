@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from glacierscale.schema.common import IDENTITY, SET_ASIDE
 from glacierscale.schema.form import Schema, Variable
-from glacierscale.schema.tables import FEATURES
+from glacierscale.schema.tables import COURSE, FEATURES
 
 PLACEMENT = {
     "centre_lon": Variable(
@@ -122,7 +122,9 @@ ICE_MAPS = Schema(
     blocks={"glacier": 16},
     variables=IDENTITY
     | PLACEMENT
+    | COURSE
     | {
+        "feature_row": PATCHES.variables["feature_row"],
         "snapshot_year": Variable(
             dims=("snapshot",), units="", dtype="int32", long_name="hydrological year of the snapshot, at its end"
         ),
@@ -146,7 +148,7 @@ ICE_MAPS = Schema(
         "thickness": Variable(
             dims=("snapshot", "glacier", "y", "x"),
             units="m",
-            long_name="ice thickness over the ice-covered part of the cell, ensemble mean",
+            long_name="ice thickness over the ice-covered part of the cell: ensemble mean, by that part",
         ),
         "ice_fraction": Variable(
             dims=("snapshot", "glacier", "y", "x"),

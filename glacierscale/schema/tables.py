@@ -74,6 +74,19 @@ CUBE = Schema(
             dims=("y", "x"), units="m", long_name="surface elevation that the ice thickness refers to", optional=True
         ),
         "velocity": Variable(dims=("y", "x"), units="m year-1", long_name="surface speed of the ice", optional=True),
+        "thinning_height": Variable(
+            dims=("thinning_height",),
+            units="1",
+            dtype="float64",
+            long_name="normalised height, 0 at the top of a glacier and 1 at its terminus",
+            optional=True,
+        ),
+        "thinning": Variable(
+            dims=("glacier", "thinning_height"),
+            units="1",
+            long_name="thinning at a height over the most of the glacier, from two surveys; NaN where there are none",
+            optional=True,
+        ),
         "scenario": Variable(
             dims=("scenario",), units="", dtype="string", long_name="name of the future climate", optional=True
         ),
@@ -209,45 +222,51 @@ RECONSTRUCTION = Schema(
 
 _BY_MEMBER = ("member", "glacier", "hydro_year")
 
+COURSE = {
+    "hydro_year": FEATURES.variables["hydro_year"],
+    "scenario": Variable(dims=("member",), units="", dtype="string", long_name="future climate of the member"),
+    "model_member": Variable(
+        dims=("member",), units="", dtype="int32", long_name="member of the model of surface mass balance"
+    ),
+    "area": Variable(dims=_BY_MEMBER, units="m2", long_name="area at the end of the year"),
+    "volume": Variable(dims=_BY_MEMBER, units="m3", dtype="float64", long_name="volume of ice at the end of the year"),
+    "smb": Variable(
+        dims=_BY_MEMBER,
+        units="kg m-2",
+        long_name="annual glacier-wide surface mass balance on the geometry at the start of the year; 0 without ice",
+        cell_methods="hydro_year: sum",
+    ),
+    "runoff": Variable(
+        dims=_BY_MEMBER,
+        units="kg",
+        long_name="water from net loss of ice in the year",
+        cell_methods="hydro_year: sum",
+    ),
+    "sea_level": Variable(
+        dims=_BY_MEMBER,
+        units="m",
+        dtype="float64",
+        long_name="rise of the mean sea level by the loss of ice since the first year",
+    ),
+    "year_gone": Variable(
+        dims=("member", "glacier"),
+        units="",
+        dtype="int32",
+        long_name="first year at whose end the glacier is gone, 0 where it is still there",
+    ),
+    "thickness_estimated": Variable(
+        dims=("glacier",),
+        units="",
+        dtype="int32",
+        long_name="1 where the thickness at the start is estimated from the area, 0 where it was catalogued",
+    ),
+}
+"""What becomes of glaciers in every scenario, by every member of the model: members run inside scenarios. The first
+year is that of the survey: its balance is told, but has no part in the geometry."""
+
 EVOLUTION = Schema(
     name="evolution",
     title="Glaciers under future climates",
     blocks={"glacier": 32},
-    variables={
-        **IDENTITY,
-        "hydro_year": FEATURES.variables["hydro_year"],
-        "scenario": Variable(dims=("member",), units="", dtype="string", long_name="future climate of the member"),
-        "model_member": Variable(
-            dims=("member",), units="", dtype="int32", long_name="member of the model of surface mass balance"
-        ),
-        "area": Variable(dims=_BY_MEMBER, units="m2", long_name="area at the end of the year"),
-        "volume": Variable(
-            dims=_BY_MEMBER, units="m3", dtype="float64", long_name="volume of ice at the end of the year"
-        ),
-        "smb": Variable(
-            dims=_BY_MEMBER,
-            units="kg m-2",
-            long_name="annual glacier-wide surface mass balance on the geometry of the year; 0 without ice",
-            cell_methods="hydro_year: sum",
-        ),
-        "runoff": Variable(
-            dims=_BY_MEMBER,
-            units="kg",
-            long_name="water from net loss of ice in the year",
-            cell_methods="hydro_year: sum",
-        ),
-        "sea_level": Variable(
-            dims=_BY_MEMBER,
-            units="m",
-            dtype="float64",
-            long_name="rise of the mean sea level by the loss of ice since the first year",
-        ),
-        "year_gone": Variable(
-            dims=("member", "glacier"),
-            units="",
-            dtype="int32",
-            long_name="first year at whose end the glacier is gone, 0 where it is still there",
-        ),
-        "set_aside": SET_ASIDE,
-    },
+    variables={**IDENTITY, **COURSE, "set_aside": SET_ASIDE},
 )

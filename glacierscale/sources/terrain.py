@@ -181,13 +181,25 @@ def plane_of(raster: xr.DataArray, what: str, crs: str | None = None) -> xr.Data
     if raster.rio.crs is None and raster.attrs.get("crs_wkt"):
         raster = raster.rio.write_crs(raster.attrs["crs_wkt"])
     if raster.rio.crs is None and crs is not None:
-        raster = raster.rio.write_crs(crs)
+        raster = _with_crs(raster, what, crs)
     if raster.rio.crs is None:
         raise ValueError(
             f"{what} has no CRS; expected one that states what x and y are. Write it into the file (gdal_edit -a_srs), "
             "or name it in the catalogue: crs='EPSG:32632'."
         )
     return raster
+
+
+def _with_crs(raster: xr.DataArray, what: str, crs: str) -> xr.DataArray:
+    from pyproj.exceptions import CRSError
+
+    try:
+        return raster.rio.write_crs(crs)
+    except CRSError as error:
+        raise ValueError(
+            f"{what} has no CRS, and the one that is given is unknown: {crs!r}; expected one such as 'EPSG:32632'. "
+            "Correct it in the catalogue."
+        ) from error
 
 
 def masked(plane: xr.DataArray) -> xr.DataArray:

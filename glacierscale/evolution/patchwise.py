@@ -1,0 +1,192 @@
+"""The glaciers of one store of patches through all years: what is simulated, with maps, streamed block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import xarray as xr
+
+from glacierscale import compute, provenance, schema
+from glacierscale.evolution import geometry
+from glacierscale.evolution.coupling import Coupling
+from glacierscale.evolution.geometry import Ice
+from glacierscale.evolution.setting import Setting
+from glacierscale.evolution.simulation import VALUES_AT_ONCE, Run, by_curve, by_flow, look, nodes_of, simulate
+from glacierscale.evolution.site import Site
+from glacierscale.evolution.thickness import scaled_thickness
+from glacierscale.store import Block, Store
+
+Floats = npt.NDArray[np.floating]
+
+NO_ICE = "gone at the start: no cell of its patch has ice; check the thickness that was catalogued, or leave it out."
+ROOM_CELLS = 5
+"""How far around its first extent ice may flow, cells of the patch."""
+
+_COPIES, _BYTES_OF_CELL_AT_WORK = 3, 200
+"""Copies of what is stored as it is packed, and peak bytes of a cell of a row of those worked on together."""
+
+
+SERIES = ("area", "volume", "smb", "runoff", "sea_level")
+"""What is told of every glacier, member and year."""
+
+_MAPS, _GROUND = ("thickness", "ice_fraction"), ("surface", "bed")
+
+_Loaded = tuple[xr.Dataset, xr.Dataset, list[Floats | None]]
+
+
+def write(
+    store: Store, stamp: provenance.Stamp, setting: Setting, features: xr.Dataset, patches: xr.Dataset, *, most: int
+) -> None:
+    """Run every glacier of one store of patches, writing what is missing.
+
+    Parameters
+    ----------
+    store : Store
+        Of ice maps.
+    stamp : Stamp
+    setting : Setting
+    features, patches : xarray.Dataset
+        Lazy.
+    most : int
+        Glaciers in a block at most.
+    """
+    size, scenarios = patches.sizes["x"], len(setting.futures.wanted)
+    names = [own.name for own in setting.futures.wanted]
+    static = xr.Dataset(
+        {
+            **setting.static(),
+            "snapshot_year": ("snapshot", np.tile(np.array(setting.snapshots, np.int32), scenarios)),
+            "snapshot_scenario": ("snapshot", np.repeat(np.array(names), len(setting.snapshots))),
+        },
+        attrs={name: features.attrs[name] for name in ("region", "hemisphere")}
+        | {"net": setting.net, "method": setting.method},
+    )
+    blocks = _Blocks(setting, features, patches)
+    with store.hold() as held:
+        sizes = {"glacier": patches.sizes["glacier"], "y": size, "x": size}
+        store.declare(static, stamp, sizes=sizes, chunks={"glacier": most})
+        job = compute.Job(blocks.load, blocks.compute, store.write)
+        label = f"evolve {size} cells, blocks"
+        compute.run(job, store.missing(), label=label, bytes_each=blocks.block_bytes(most), check=held.check)
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Steps of the work on a block of patches."""
+
+    setting: Setting
+    features: xr.Dataset
+    patches: xr.Dataset
+
+    def load(self, block: Block) -> _Loaded:
+        """Patches, and the features and own curves of their glaciers, one each."""
+        wanted = [*schema.IDENTITY, *schema.PLACEMENT, "feature_row", "channel", "rasters", "set_aside"]
+        part = self.patches[wanted].isel(glacier=block.slice).load()
+        rows = part.feature_row.values
+        return part, self.features.isel(glacier=rows).load(), self.setting.own_curves(rows)
+
+    def compute(self, block: Block, loaded: _Loaded) -> dict[str, npt.NDArray[Any]]:
+        """Every stored variable."""
+        part, features, curves = loaded
+        early, late = (schema.text(source.set_aside.values) for source in (features, part))
+        reason = np.where(early != "", early, late).astype(object)
+        out = self._blank(block.stop - block.start)
+        observed = np.isin(schema.text(features.unit_id.values), self.setting.model.unit_id)
+        for number in np.flatnonzero(reason == "").tolist():
+            rasters, out["thickness_estimated"][number] = channels(part, number)
+            around = ROOM_CELLS if self.setting.method == "sia" else None
+            ice = geometry.of_patch(rasters, float(part.resolution.values[number]), around=around)
+            if not ice.bed.numel():
+                reason[number] = NO_ICE
+                continue
+            run = one(self.setting, ice, features, number, observed=bool(observed[number]), own=curves[number])
+            for name, values in self._stored(run, ice, rasters).items():
+                out[name][(number,) if name in _GROUND else (slice(None), number)] = values
+        identity = {name: part[name].values for name in (*schema.IDENTITY, *schema.PLACEMENT, "feature_row")}
+        return {**identity, **out, "set_aside": schema.text(reason)}
+
+    def _blank(self, glaciers: int) -> dict[str, npt.NDArray[Any]]:
+        """Variables of glaciers that are set aside."""
+        setting, size = self.setting, self.patches.sizes["x"]
+        scenarios = len(setting.futures.wanted)
+        rows, maps = (scenarios * setting.members, glaciers), (glaciers, size, size)
+        return {
+            **{name: np.full((*rows, len(setting.years)), np.nan) for name in SERIES},
+            "year_gone": np.zeros(rows, np.int32),
+            "thickness_estimated": np.zeros(glaciers, np.int32),
+            **{name: np.full((scenarios * len(setting.snapshots), *maps), np.nan, np.float32) for name in _MAPS},
+            **{name: np.full(maps, np.nan, np.float32) for name in _GROUND},
+        }
+
+    def _stored(self, run: Run, ice: Ice, rasters: Mapping[str, Floats]) -> dict[str, npt.NDArray[Any]]:
+        """What is stored of one glacier."""
+        thickness = np.divide(run.thickness, run.covered, out=np.zeros_like(run.thickness), where=run.covered > 0)
+        maps = {"thickness": thickness, "ice_fraction": run.covered}
+        surface, depth = geometry.surface_and_depth(rasters)
+        return {
+            **{name: getattr(run, name) for name in SERIES},
+            "year_gone": run.year_gone(self.setting.years),
+            **{name: _on_patch(ice, values) for name, values in maps.items()},
+            "surface": surface,
+            "bed": surface - depth,
+        }
+
+    def block_bytes(self, glaciers: int) -> int:
+        """Peak memory of one block of a number of glaciers in work, about."""
+        stored = sum(values.nbytes for values in self._blank(1).values())
+        return glaciers * stored * _COPIES + VALUES_AT_ONCE * _BYTES_OF_CELL_AT_WORK
+
+
+def one(
+    setting: Setting, ice: Ice, features: xr.Dataset, glacier: int, *, observed: bool, own: Floats | None = None
+) -> Run:
+    """Run one glacier of a (loaded) block of features.
+
+    Parameters
+    ----------
+    setting : Setting
+    ice : Ice
+        Of the glacier.
+    features : xarray.Dataset
+    glacier : int
+        Its position in them.
+    observed : bool
+        Whether the model was trained on it.
+    own : (point,), optional
+        Its curve of thinning; None takes that of its size class.
+    """
+    net = setting.near if observed else setting.far
+    site = Site.of(features, glacier, int(setting.years[0]))
+    weather = setting.futures.weather(features, glacier, setting.years)
+    nodes = nodes_of(ice)
+    start, _ = look(ice, ice.thickness[None], nodes)
+    coupling = Coupling(setting.model, net, site, weather, nodes, start)
+    move_of = partial(by_curve, own=own) if setting.method == "delta_h" else by_flow
+    return simulate(ice, nodes, coupling, move_of, setting.course(net))
+
+
+def channels(patches: xr.Dataset, glacier: int) -> tuple[dict[str, Floats], bool]:
+    """Rasters (y, x) of one glacier of a (loaded) block of patches by name, and whether its thickness is estimated.
+
+    It is where the source of thickness does not know the glacier.
+    """
+    names = schema.text(patches.channel.values).tolist()
+    rasters = dict(zip(names, patches.rasters.values[glacier], strict=True))
+    fraction = rasters["ice_fraction"]
+    estimated = bool(np.isnan(rasters["thickness"][fraction > 0]).all() and (fraction > 0).any())
+    if estimated:
+        side = float(patches.resolution.values[glacier])
+        rasters["thickness"] = scaled_thickness(fraction, rasters["margin_distance"], side)
+    return rasters, estimated
+
+
+def _on_patch(ice: Ice, values: Floats) -> Floats:
+    """Snapshots of every scenario on the patch, no ice where there is no cell: (scenario x snapshot, y, x)."""
+    flat = torch.from_numpy(values.reshape(-1, 1, values.shape[-1]))
+    return geometry.to_grid(ice, flat, 0.0).numpy()
