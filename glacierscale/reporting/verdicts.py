@@ -137,7 +137,8 @@ def gaps_filled(scores: pd.DataFrame, scheme: str) -> str:
     return (
         "Gap-filled is the net for unobserved glaciers and what the other glaciers measured, in the same year and in "
         f"others; it never reads the glacier that it predicts. Its RMSE is {number(filled * M_WE, 3)} m w.e. per year, "
-        f"that of the same-year mean {number(mean * M_WE, 3)}{compared}. The other models predict from climate and topography."
+        f"that of the same-year mean {number(mean * M_WE, 3)}{compared}. The other models predict from climate and "
+        "topography."
     )
 
 

@@ -194,12 +194,13 @@ def _with_crs(raster: xr.DataArray, what: str, crs: str) -> xr.DataArray:
     from pyproj.exceptions import CRSError
 
     try:
-        return raster.rio.write_crs(crs)
+        tagged: xr.DataArray = raster.rio.write_crs(crs)
     except CRSError as error:
         raise ValueError(
             f"{what} has no CRS, and the one that is given is unknown: {crs!r}; expected one such as 'EPSG:32632'. "
             "Correct it in the catalogue."
         ) from error
+    return tagged
 
 
 def masked(plane: xr.DataArray) -> xr.DataArray:

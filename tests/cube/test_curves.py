@@ -160,7 +160,7 @@ def test_without_surveys_the_cube_has_no_curves(raw: Raw) -> None:
 def test_other_years_make_another_cube(raw: Raw) -> None:
     raw.ingest()
     raw.about("dh", years=[1990, 2000])
-    with pytest.raises(provenance.StampMismatch, match="inputs.dh: there"):
+    with pytest.raises(provenance.StampMismatch, match=r"inputs\.dh: there"):
         raw.ingest()
 
 
@@ -199,7 +199,7 @@ def test_an_unknown_crs_is_refused(raw: Raw) -> None:
     with pytest.raises(ValueError, match="entry 'dh': dh_all has no CRS; expected one that states what x and y are"):
         raw.ingest()
     raw.about("dh", crs="EPSG:99999")
-    with pytest.raises(ValueError, match="entry 'dh': dh_all has no CRS, and the one that is given is unknown: 'EPSG:9"):
+    with pytest.raises(ValueError, match="entry 'dh': dh_all has no CRS, and the one that is given is unknown"):
         raw.ingest()
 
 
