@@ -8,14 +8,16 @@ from pathlib import Path
 
 from tests.faults import running
 
-STAGES = ("ingest", "featurize", "rasterize", "train", "reconstruct")
+STAGES = ("ingest", "featurize", "rasterize", "train", "reconstruct", "evolve")
 NEEDS: dict[str, tuple[str, ...]] = {
     "ingest": (),
     "featurize": ("ingest",),
     "rasterize": ("ingest",),
     "train": ("featurize", "rasterize"),
     "reconstruct": ("train",),
+    "evolve": ("train",),
 }
+_LAST_FUTURE_YEAR = 2060
 CHECKPOINT_S = "0.2"
 """Seconds between two checkpoints of a training."""
 
@@ -33,9 +35,10 @@ class Range:
         years = ("--region.years.first", "2000", "--region.years.last", "2012")
         return {
             "ingest": [
-                *("ingest", str(running.ROOT / "catalogs" / "demo.yaml"), "--region.name", "Small range", *years),
+                *("ingest", str(self.folder / "range.yaml"), "--region.name", "Small range", *years),
                 *("--to", f"{out}/cube.zarr", "--options.glaciers_per_block", "1"),
-                *("--options.data", str(self.folder / "raw")),
+                *("--options.data", str(self.folder / "raw"), "--options.climate", "era5_like"),
+                *("--options.scenarios", '["model"]'),
             ],
             "featurize": ["featurize", f"{given}/cube.zarr", "--to", f"{out}/features.zarr"],
             "rasterize": [
@@ -50,6 +53,11 @@ class Range:
             ],
             "reconstruct": [
                 *("reconstruct", f"{given}/model", f"{given}/features.zarr", "--to", f"{out}/smb.zarr"),
+            ],
+            "evolve": [
+                *("evolve", f"{given}/model", f"{given}/cube.zarr", "--to", f"{out}/ice.zarr"),
+                *("--options.first", "2005", "--options.until", str(_LAST_FUTURE_YEAR), "--options.net", "mlp"),
+                *("--options.glaciers_per_block", "1"),
             ],
         }[stage]
 
@@ -89,10 +97,24 @@ class Range:
 
 
 def written(folder: Path, glaciers: int, observed: int) -> Range:
-    """Write the raw files of a range."""
-    from glacierscale.demonstration import write_raw
-    from glacierscale.synthetic import SyntheticOptions
+    """Write the raw files of a range with a future climate, and a catalogue of them."""
+    import warnings
+    from dataclasses import replace
 
-    options = SyntheticOptions(glaciers=glaciers, observed=observed, first_year=2000, last_year=2012)
+    import yaml
+
+    from glacierscale import synthetic
+    from glacierscale.demonstration import write_raw
+
+    options = synthetic.SyntheticOptions(glaciers=glaciers, observed=observed, first_year=2000, last_year=2012)
     write_raw(options, folder / "raw")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        future = synthetic.climate(replace(options, last_year=_LAST_FUTURE_YEAR))
+        future.to_zarr(folder / "raw" / "future.zarr", zarr_format=3)
+    catalog = yaml.safe_load((running.ROOT / "catalogs" / "demo.yaml").read_text())
+    entry = yaml.safe_load(yaml.safe_dump(catalog["sources"]["climate"]).replace("climate.zarr", "future.zarr"))
+    entry["metadata"] |= {"dataset": "model", "scenario": "later"}
+    catalog["sources"]["future"] = entry
+    (folder / "range.yaml").write_text(yaml.safe_dump(catalog, sort_keys=False))
     return Range(folder)

@@ -32,6 +32,7 @@ _IMPORTED = [
     *("glacierscale.features.rasters", "glacierscale.training.loop", "glacierscale.training.rasters"),
     *("glacierscale.training.raster_task", "glacierscale.training.ensemble", "glacierscale.reconstruction"),
     *("glacierscale.reconstruction.maps", "glacierscale.models.mapping", "torch", "pytorch_lightning", "sklearn"),
+    *("glacierscale.evolution.patchwise", "glacierscale.evolution.totals"),
     *("jsonargparse", "rasterio", "exactextract", "geopandas", "intake_xarray", "docstring_parser", "h5netcdf"),
 ]
 

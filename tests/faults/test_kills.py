@@ -91,7 +91,7 @@ def check(given: ranges.Range, stage: str, count: int, folder: Path, told: Told)
     assert found.most <= CORES + AHEAD
 
 
-@pytest.mark.parametrize("stage", ["featurize", "train"])
+@pytest.mark.parametrize("stage", ["featurize", "train", "evolve"])
 def test_a_command_killed_twice_ends_with_the_bytes_of_one_that_was_not(
     small: ranges.Range, stage: str, tmp_path: Path, told: Told
 ) -> None:
