@@ -6,7 +6,7 @@ OUT ?= demo
 # Wheels in PIP_FIND_LINKS (for example a CPU build of torch) are found by uv as by pip.
 INSTALL := UV_FIND_LINKS="$${PIP_FIND_LINKS:-}" $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check docs bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/glacierscale demo --to $(OUT)
@@ -17,6 +17,10 @@ test: demo $(VENV)/.tested
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+docs: $(VENV)/.dev
+	$(BIN)/sphinx-build -W --keep-going -n -q docs docs/_build
+	@echo "The site is at docs/_build/index.html"
 
 bench: $(VENV)/.tested
 	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
