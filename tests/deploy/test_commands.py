@@ -1,0 +1,137 @@
+"""Command lines in manifests, the runbook and the image are ones that our own parser takes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import distributed.cli.dask_scheduler
+import distributed.cli.dask_worker
+import pytest
+
+from glacierscale import cli
+from glacierscale.cli import parsing
+from glacierscale.compute import Cluster
+from glacierscale.pipeline import read_plan
+from tests.deploy import manifests
+from tests.deploy.manifests import DEPLOY, ROOT, named, pods
+
+Objects = list[dict[str, Any]]
+ENVIRONMENT = {"OUT": "s3://ice/all", "DATA": "/data"}
+TABLES = sorted((DEPLOY / "k8s").rglob("commands/*.txt"))
+
+
+def parsed(words: list[str]) -> tuple[dict[str, Any], Cluster]:
+    """What a command line of ours gives to its verb, or an error with what the parser said."""
+    if words in (["--version"], ["--help"]):
+        return {}, Cluster()
+    table = cli._CATALOG if words[0] == "catalog" else cli.COMMANDS
+    words = words[1:] if words[0] == "catalog" else words
+    assert words[0] in table, f"no command {words[0]!r}"
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return parsing.parse(cli._load(table[words[0]][0]), words[1:], words[0])
+    except SystemExit:
+        raise AssertionError(f"{shlex.join(words)}: {said.getvalue()}") from None
+
+
+@pytest.mark.parametrize("file", TABLES, ids=lambda file: str(file.relative_to(DEPLOY / "k8s")))
+def test_every_line_of_a_table_is_a_command_and_names_files_of_the_image(file: Path) -> None:
+    lines = manifests.table(file.read_text(), **ENVIRONMENT)
+    assert lines
+    for words in lines:
+        given, _ = parsed(words)
+        for name in ("catalog", "file"):
+            assert (ROOT / str(given.get(name, "."))).exists()
+
+
+def test_a_wrong_option_in_a_table_would_be_found() -> None:
+    with pytest.raises(AssertionError, match="nots"):
+        parsed(["train", "features.zarr", "--to", "model", "--options.nots", "[lasso]"])
+
+
+def test_commands_of_containers_are_ours_or_of_libraries_that_know_their_options(objects: Objects) -> None:
+    known = {
+        "worker": {option for p in distributed.cli.dask_worker.main.params for option in (*p.opts, *p.secondary_opts)},
+        "scheduler": {option for p in distributed.cli.dask_scheduler.main.params for option in p.opts},
+    }
+    for pod in pods(objects):
+        for container in pod["containers"]:
+            words = [*container.get("command", []), *container.get("args", [])]
+            if words[:1] == ["dask"]:
+                flags = {word for word in words[2:] if word.startswith("--")}
+                assert flags <= known[words[1]]
+            elif words[:1] == ["glacierscale"]:
+                parsed([word.replace("$(OUT)", ENVIRONMENT["OUT"]) for word in words[1:]])
+            elif words:
+                assert words[0] in ("glacierscale-job", "sleep")
+
+
+def test_features_are_made_on_the_scheduler_that_the_job_brings(built: dict[str, Objects]) -> None:
+    for overlay in ("cpu", "gpu"):
+        job = named(built[overlay], "DaskJob", "features")
+        [port] = [p for p in job["spec"]["cluster"]["spec"]["scheduler"]["service"]["ports"] if p["name"] == "tcp-comm"]
+        text = named(built[overlay], "ConfigMap", "glacierscale-commands")["data"]["features.txt"]
+        for words in manifests.table(text, **ENVIRONMENT):
+            assert parsed(words)[1].dask == f"tcp://{job['metadata']['name']}-scheduler:{port['port']}"
+
+
+@pytest.mark.parametrize("overlay", ["cpu", "gpu"])
+def test_the_large_region_is_told_the_same_step_by_step_and_in_its_run_file(
+    built: dict[str, Objects], overlay: str
+) -> None:
+    tables = named(built[overlay], "ConfigMap", "glacierscale-commands")["data"]
+    steps = {
+        words[0]: parsed(words)[0]
+        for name in ("ingest.txt", "features.txt", "train.txt")
+        for words in manifests.table(tables[name], **ENVIRONMENT)
+    }
+    whole, _ = parsed(manifests.table(tables["reconstruct.txt"], **ENVIRONMENT)[0])
+    plan = read_plan(ROOT / whole["file"])
+    assert set(steps) == {"ingest", "featurize", "train", "evaluate"}
+    assert steps["ingest"]["region"] == plan.region
+    assert steps["ingest"]["options"].data == whole["data"]
+    assert (ROOT / whole["file"]).parent / plan.catalog == (ROOT / whole["file"]).parent / ".." / ".." / str(
+        steps["ingest"]["catalog"]
+    )
+    for verb in ("featurize", "train", "evaluate"):
+        assert steps[verb]["options"] == getattr(plan, verb), verb
+    places = {verb: str(given["to"]) for verb, given in steps.items()}
+    out = str(whole["to"])
+    assert places == {
+        "ingest": f"{out}/cube.zarr",
+        "featurize": f"{out}/features.zarr",
+        "train": f"{out}/model",
+        "evaluate": out,
+    }
+
+
+def shell_lines(text: str) -> list[str]:
+    """Lines of the blocks of code of a page, continued ones joined."""
+    blocks = re.findall(r"^ *```bash\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    return [line.strip() for block in blocks for line in block.splitlines()]
+
+
+def test_every_command_of_the_runbook_is_one_of_ours_or_names_what_exists(built: dict[str, Objects]) -> None:
+    lines = shell_lines((DEPLOY / "RUNBOOK.md").read_text())
+    ours = [found[1] for line in lines if (found := re.search(r"(?:^|-- |:dev )glacierscale (.*)", line))]
+    assert len(ours) == 3
+    for words in ours:
+        parsed(shlex.split(words))
+    there = {f"{one['kind'].lower()}/{one['metadata']['name']}" for one in built["gpu"]}
+    there |= {"service/features-scheduler"}  # the operator's
+    for line in lines:
+        for path in re.findall(r"(?<![\w/:])deploy/[\w./-]+", line):
+            assert (ROOT / path).exists(), line
+        for name in re.findall(r"\b(?:job|service|rayjob|daskjob)/[\w-]+", line):
+            assert name in there, line
+
+
+def test_an_overlay_of_the_runbook_has_the_steps_that_are_started_on_it(built: dict[str, Objects]) -> None:
+    for overlay, step in re.findall(r"overlays/(\w+) -l \S*component=(\w+)", (DEPLOY / "RUNBOOK.md").read_text()):
+        assert any(one["metadata"]["labels"]["app.kubernetes.io/component"] == step for one in built[overlay])

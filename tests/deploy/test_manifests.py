@@ -1,0 +1,274 @@
+"""Manifests: what kustomize builds from them, held against schemas and against each other."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import dask.config
+import distributed  # noqa: F401  # brings its defaults
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+from glacierscale import cli
+from tests.deploy import manifests
+from tests.deploy.manifests import DEPLOY, OVERLAYS, ROOT, named, pods
+
+Objects = list[dict[str, Any]]
+RUNBOOK = (DEPLOY / "RUNBOOK.md").read_text()
+RAY = re.search(r"^ray==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+
+
+def test_kinds_of_kubernetes_itself_fit_their_schemas_with_unknown_fields_refused(objects: Objects) -> None:
+    own = [one for one in objects if not manifests.is_custom(one)]
+    assert len(own) > 10
+    for one in own:
+        kubernetes_validate.validate(one, "1.34", strict=True)
+
+
+def test_custom_resources_fit_their_definitions_with_unknown_fields_refused(objects: Objects, crds: Path) -> None:
+    for one in filter(manifests.is_custom, objects):
+        group, version = one["apiVersion"].split("/")
+        manifests.check(one, manifests.schema(crds, group, version, one["kind"]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "place"),
+    [
+        ("RayJob", "train", ("spec", "rayClusterSpec", "workerGroupSpecs", 0)),
+        ("RayJob", "train", ("spec", "rayClusterSpec", "headGroupSpec", "template", "spec", "containers", 0)),
+        ("DaskJob", "features", ("spec", "cluster", "spec", "worker", "spec", "containers", 0, "resources")),
+        ("ClusterQueue", "glacierscale", ("spec", "resourceGroups", 0, "flavors", 0)),
+    ],
+)
+def test_a_misspelt_field_of_a_custom_resource_is_refused(
+    built: dict[str, Objects], crds: Path, kind: str, name: str, place: tuple[Any, ...]
+) -> None:
+    one = copy.deepcopy(named(built["gpu"], kind, name))
+    part = one
+    for key in place:
+        part = part[key]
+    part["replica"] = 1
+    group, version = one["apiVersion"].split("/")
+    with pytest.raises(jsonschema.ValidationError, match="'replica' was unexpected"):
+        manifests.check(one, manifests.schema(crds, group, version, kind))
+
+
+def test_the_laptop_needs_no_operator_and_the_clouds_have_all_steps(built: dict[str, Objects]) -> None:
+    assert not [one["kind"] for one in built["laptop"] if manifests.is_custom(one)]
+    kinds = {overlay: {one["kind"] for one in built[overlay] if manifests.is_custom(one)} for overlay in ("cpu", "gpu")}
+    assert kinds["cpu"] == {"DaskJob", "DaskCluster", "RayJob", "RayCluster"}
+    assert kinds["gpu"] > kinds["cpu"] | {"ClusterQueue", "LocalQueue"}
+
+
+def test_every_object_belongs_to_a_step_that_the_runbook_starts(objects: Objects) -> None:
+    told = set(re.findall(r"component=([a-z]+)", RUNBOOK))
+    for one in objects:
+        assert one["metadata"]["labels"]["app.kubernetes.io/component"] in told, one["metadata"]["name"]
+
+
+def test_pods_are_confined_and_say_what_they_need(objects: Objects) -> None:
+    found = list(pods(objects))
+    assert len(found) >= 4
+    for pod in found:
+        security = pod["securityContext"]
+        assert security["runAsNonRoot"]
+        assert security["runAsUser"] == 1000
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in (*pod.get("initContainers", []), *pod["containers"]):
+            own = container["securityContext"]
+            assert own == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            wanted = container["resources"]
+            assert set(wanted["requests"]) == {"cpu", "memory"}
+            assert "memory" in wanted["limits"]
+            assert "cpu" not in wanted["limits"], "a limit of CPU slows threads down without need"
+            assert re.fullmatch(r"[\w./-]+:(?!latest)[\w.-]+(@sha256:[0-9a-f]{64})?", container["image"])
+
+
+def test_only_heads_of_ray_get_a_token_of_the_cluster(objects: Objects) -> None:
+    accounts = {one["metadata"]["name"]: one for one in objects if one["kind"] == "ServiceAccount"}
+    assert not any(one["automountServiceAccountToken"] for one in accounts.values())
+    for pod in pods(objects):
+        head = pod["containers"][0]["name"] == "ray-head"
+        assert pod["automountServiceAccountToken"] is head
+        assert pod["serviceAccountName"] == ("glacierscale-ray-head" if head else "glacierscale")
+        assert pod["serviceAccountName"] in accounts
+
+
+def test_rights_are_to_look_only_and_not_at_secrets(objects: Objects) -> None:
+    rules = [rule for one in objects if one["kind"] == "Role" for rule in one["rules"]]
+    assert rules
+    for rule in rules:
+        assert set(rule["verbs"]) <= {"get", "list", "watch"}
+        assert not {"*", "secrets"} & {*rule["resources"], *rule["apiGroups"]}
+    assert not [one for one in objects if one["kind"].startswith("ClusterRole")]
+
+
+def test_what_pods_mount_and_read_exists_and_what_they_write_to_is_a_volume(objects: Objects) -> None:
+    configs = {one["metadata"]["name"]: one["data"] for one in objects if one["kind"] == "ConfigMap"}
+    claims = {one["metadata"]["name"] for one in objects if one["kind"] == "PersistentVolumeClaim"}
+    for pod in pods(objects):
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        for container in (*pod.get("initContainers", []), *pod["containers"]):
+            mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+            assert set(mounts.values()) <= set(volumes)
+            assert "emptyDir" in volumes[mounts["/tmp"]]
+            for source in container["envFrom"]:
+                assert source.get("secretRef", {"optional": True})["optional"]
+                assert source.get("configMapRef", {"name": "glacierscale-env"})["name"] in configs
+            for file in re.findall(r"/etc/glacierscale/(\S+)", " ".join(container.get("command", []))):
+                assert volumes[mounts["/etc/glacierscale"]]["configMap"]["name"] == "glacierscale-commands"
+                assert file in configs["glacierscale-commands"]
+        for volume in volumes.values():
+            assert volume.get("persistentVolumeClaim", {"claimName": "glacierscale-data"})["claimName"] in claims
+
+
+def policy(job: dict[str, Any], code: int) -> str:
+    """What becomes of a pod that ends with an exit code: the first rule that fits, as Kubernetes has it."""
+    for rule in job["spec"]["podFailurePolicy"]["rules"]:
+        codes = rule.get("onExitCodes")
+        if codes and (code in codes["values"]) is (codes["operator"] == "In"):
+            return str(rule["action"])
+    return "Count"
+
+
+def test_every_exit_code_of_ours_has_its_consequence(objects: Objects) -> None:
+    told = " ".join(str(cli.__doc__).split("Exit codes:")[1].split())
+    documented = {int(code) for code in re.findall(r"(?:^|; | )(\d+) [a-z]", told)}
+    assert documented == {0, 1, 2, 3, 4, 5, 130, 143}
+    jobs = [one for one in objects if one["kind"] == "Job"]
+    assert {job["metadata"]["name"] for job in jobs} == {"smoke", "ingest", "reconstruct"}
+    for job in jobs:
+        stop = "FailIndex" if job["metadata"]["name"] == "reconstruct" else "FailJob"
+        wanted = {1: stop, 2: stop, 4: "Count", 5: "Count", 130: "Ignore", 143: "Ignore", 137: "Count"}
+        assert {code: policy(job, code) for code in wanted} == wanted
+        disrupted = job["spec"]["podFailurePolicy"]["rules"][0]
+        assert disrupted["onPodConditions"][0]["type"] == "DisruptionTarget"
+        assert disrupted["action"] == "Ignore"
+        assert job["spec"]["podReplacementPolicy"] == "Failed"
+        assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+        names = {rule["onExitCodes"]["containerName"] for rule in job["spec"]["podFailurePolicy"]["rules"][1:]}
+        assert names == {job["spec"]["template"]["spec"]["containers"][0]["name"]}
+
+
+def test_an_indexed_job_has_one_index_for_each_line_and_each_line_its_own_output(objects: Objects) -> None:
+    job = named(objects, "Job", "reconstruct")["spec"]
+    config = named(objects, "ConfigMap", "glacierscale-commands")["data"]
+    lines = manifests.table(config["reconstruct.txt"], OUT="s3://ice", DATA="/data")
+    assert job["completionMode"] == "Indexed"
+    assert job["completions"] == len(lines)
+    assert job["parallelism"] <= job["completions"]
+    assert len({line[line.index("--to") + 1] for line in lines}) == len(lines)
+
+
+@pytest.mark.parametrize("overlay", ["cpu", "gpu"])
+def test_ray_has_the_version_of_the_image_and_as_many_workers_as_training_asks_for(
+    built: dict[str, Objects], overlay: str
+) -> None:
+    assert RAY is not None
+    job = named(built[overlay], "RayJob", "train")["spec"]
+    text = named(built[overlay], "ConfigMap", "glacierscale-commands")["data"]["train.txt"]
+    words = manifests.table(text, OUT="s3://ice", DATA="/data")[0]
+    [group] = job["rayClusterSpec"]["workerGroupSpecs"]
+    gpus = group["template"]["spec"]["containers"][0]["resources"]["limits"].get("nvidia.com/gpu", 0)
+    assert job["entrypoint"] == "glacierscale-job /etc/glacierscale/train.txt"
+    assert words[words.index("--workers") + 1] == str(group["replicas"]) == str(group["maxReplicas"])
+    assert bool(gpus) is ("--gpus-per-worker" in words) is (overlay == "gpu")
+    for one in (job["rayClusterSpec"], named(built[overlay], "RayCluster", "glacierscale")["spec"]):
+        assert one["rayVersion"] == RAY[1]
+        assert one["authOptions"] == {"mode": "token"}
+        assert one["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0", "no work beside the driver"
+
+
+def test_training_sizes_itself_where_no_queue_counts_it(built: dict[str, Objects]) -> None:
+    cpu, gpu = (named(built[overlay], "RayJob", "train") for overlay in ("cpu", "gpu"))
+    assert cpu["spec"]["rayClusterSpec"]["enableInTreeAutoscaling"]
+    assert "kueue.x-k8s.io/queue-name" not in cpu["metadata"]["labels"]
+    assert gpu["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "glacierscale"
+    assert not gpu["spec"]["rayClusterSpec"]["enableInTreeAutoscaling"], "Kueue refuses it"
+
+
+def test_variables_of_the_environment_are_known_to_who_reads_them(objects: Objects) -> None:
+    given = named(objects, "ConfigMap", "glacierscale-env")["data"]
+    ours = "".join(file.read_text() for file in (ROOT / "glacierscale").rglob("*.py"))
+    for name in given:
+        if name.startswith("DASK_"):
+            key = name.removeprefix("DASK_").lower().replace("__", ".")
+            assert dask.config.get(key, default="unknown") != "unknown", name
+        elif name.startswith(("GLACIERSCALE_", "RAY_")):
+            assert f'"{name}"' in ours, name
+    assert set(re.findall(r"[$][({](\w+)[)}]", str(objects))) <= {*given, "DASK_WORKER_NAME"}
+
+
+def test_other_namespaces_reach_nothing_but_what_operators_ask(objects: Objects) -> None:
+    [network] = [one["spec"] for one in objects if one["kind"] == "NetworkPolicy"]
+    assert network["podSelector"] == {}
+    assert set(network["policyTypes"]) == {"Ingress", "Egress"}
+    within, operators = network["ingress"]
+    assert within == {"from": [{"podSelector": {}}]}
+    assert [port["port"] for port in operators["ports"]] == [8265, 8786, 8787]
+    assert all("namespaceSelector" in source for source in operators["from"])
+
+
+def test_labels_select_the_scheduler_that_the_operator_makes(built: dict[str, Objects]) -> None:
+    for name, place in (("features", "cluster"), ("glacierscale", "")):
+        kind = "DaskJob" if place else "DaskCluster"
+        spec = named(built["cpu"], kind, name)["spec"]
+        scheduler = (spec["cluster"]["spec"] if place else spec)["scheduler"]
+        assert scheduler["service"]["selector"] == {
+            "dask.org/cluster-name": name,
+            "dask.org/component": "scheduler",
+        }
+        assert scheduler["spec"]["containers"][0]["args"], "dask-kubernetes reads them when it connects by name"
+
+
+def cost(objects: Objects, step: str) -> tuple[float, float, int]:
+    """Cores, GiB and GPUs that the pods of a step ask for together."""
+    cores, memory, gpus = 0.0, 0.0, 0
+    for one in (one for one in objects if one["metadata"]["labels"]["app.kubernetes.io/component"] == step):
+        for part, count in groups(one):
+            for pod in pods(part):
+                wanted = pod["containers"][0]["resources"]
+                cores += count * float(wanted["requests"]["cpu"])
+                memory += count * float(wanted["requests"]["memory"].removesuffix("Gi"))
+                gpus += count * int(wanted["limits"].get("nvidia.com/gpu", 0))
+    return cores, memory, gpus
+
+
+def groups(found: Any) -> list[tuple[Any, int]]:
+    """Parts of an object that have pods, with how many of them run at once."""
+    if isinstance(found, list):
+        return [one for below in found for one in groups(below)]
+    if not isinstance(found, dict):
+        return []
+    if "containers" in found or "containers" in found.get("spec", {}) or "template" in found:
+        return [(found.get("spec", found.get("template")), found.get("replicas", found.get("parallelism", 1)))]
+    return [one for below in found.values() for one in groups(below)]
+
+
+def test_the_runbook_tells_what_each_step_takes(built: dict[str, Objects]) -> None:
+    rows = re.findall(r"^\| ([a-z]+) \| ([\d.]+) \| ([\d.]+) \| (\d+) \|", RUNBOOK, re.MULTILINE)
+    assert {row[0] for row in rows} == {"data", "smoke", "ingest", "features", "train", "reconstruct", "development"}
+    for step, *told in rows:
+        assert cost(built["gpu"], step) == (float(told[0]), float(told[1]), int(told[2])), step
+
+
+def test_every_file_of_the_manifests_is_used() -> None:
+    folder = DEPLOY / "k8s"
+    used = set(folder.rglob("kustomization.yaml"))
+    for file in list(used):
+        found = yaml.safe_load(file.read_text())
+        names = [*found.get("resources", []), *found.get("components", [])]
+        for generator in found.get("configMapGenerator", []):
+            names += generator.get("files", []) + generator.get("envs", [])
+        used |= {(file.parent / name).resolve() for name in names}
+    assert {file for file in folder.rglob("*") if file.is_file()} <= used
+    assert {file.parent.name for file in folder.glob("overlays/*/*.yaml")} == set(OVERLAYS)
