@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from glacierscale import provenance, results
+from glacierscale import headlines, provenance, results, stac
 from glacierscale.cube import IngestOptions, ingest
 from glacierscale.evaluation import EvaluateOptions, evaluate
 from glacierscale.evolution import EvolveOptions, evolve
@@ -61,8 +61,9 @@ def run(file: str | Path, *, to: str | Path, data: str = "") -> Path | str:
         A run file (YAML), see ``deploy/runs``.
     to : str or Path
         Folder or URL (s3://, gs://, abfs://) for cube.zarr, features.zarr, patches_*.zarr, model, tables (parquet;
-        massifs.parquet where subregions are known), smb.zarr, smb_map_*.zarr, ice.zarr, ice_map_*.zarr, report.html and
-        catalog.yaml, a catalogue of them all. One run at a time may hold it.
+        massifs.parquet where subregions are known), smb.zarr, smb_map_*.zarr, ice.zarr, ice_map_*.zarr, report.html,
+        glaciers.parquet (outlines with the headline results, GeoParquet), catalog.yaml, a catalogue of them all, and
+        stac, the same as a STAC collection. One run at a time may hold it.
     data : str
         Folder with the catalogue's files; empty takes what the catalogue says by default.
 
@@ -141,7 +142,9 @@ def run_plan(plan: RunPlan, *, to: str | Path, data: str, catalog: Path) -> Path
             print(f"{verb:<12}{out}/{made.removesuffix('/model.json')} {said}", file=sys.stderr, flush=True)
             if verb == "reconstruct":
                 targets.write(catalog, smb, to=out, data=reading.data)
+        headlines.write_headlines(out)
         results.write_catalog(out, plan.region)
+        stac.write_stac(out, plan.region)
     return page if "://" in out else Path(page)
 
 
@@ -176,6 +179,11 @@ def demo(*, to: str | Path, options: SyntheticOptions = SyntheticOptions()) -> P
     -------
     Path or str
         The report, a path or its URL.
+
+    Raises
+    ------
+    HeldError
+        If another run holds the folder.
     """
     from glacierscale.catalog import cache_folder
     from glacierscale.demonstration import write_raw

@@ -107,7 +107,8 @@ class Stamp:
             raise StampMismatch(
                 f"{where} was made otherwise:\n"
                 + "\n".join(differences)
-                + "\nWrite to another place, or remove it first if it is no longer wanted."
+                + "\nWrite to another place with --to, or remove it first if it is no longer wanted; "
+                "with everything as it was there, the same command continues."
             )
 
 

@@ -12,6 +12,7 @@ _RESULTS = {
     "features.zarr": "predictors, monthly climate and hypsometry per glacier",
     "smb.zarr": "reconstructed annual surface mass balance, kg m-2",
     "massifs.parquet": "balance of massifs or other subregions in every year, kg m-2",
+    "glaciers.parquet": "outlines with mean balance, its standard deviation, area and the volume left, GeoParquet",
     "region.parquet": "balance of the region in every year, kg m-2",
     "predictions.parquet": "held-out predictions of every scheme and model, kg m-2",
     "scores.parquet": "scores with bootstrap intervals",

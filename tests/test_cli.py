@@ -27,7 +27,7 @@ import xarray as xr
 from rasterio.features import geometry_mask
 
 from glacierscale import cli, compute
-from glacierscale.cli import COMMANDS, main, parsing
+from glacierscale.cli import COMMANDS, main, parsing, telling
 from glacierscale.compute import Cluster
 from glacierscale.cube import ingest
 from glacierscale.pipeline import read_plan
@@ -151,12 +151,12 @@ def test_wrong_usage_ends_with_code_2_and_no_traceback(words: tuple[str, ...], m
     [
         (("run", "none.yaml", "--to", "out"), "no run file at none.yaml; examples lie in deploy/runs"),
         (("featurize", "none.zarr", "--to", "out"), "none.zarr is not a glacierscale store: there is no such folder"),
-        (("rasterize", "none.zarr", "--to", "out"), "none.zarr is not a glacierscale store: there is no such folder"),
-        (("train", "none.zarr", "--to", "out"), "none.zarr is not a glacierscale store"),
-        (("evaluate", "none", "none.zarr", "--to", "out"), "none"),
+        (("rasterize", "none.zarr", "--to", "out"), "there is no such folder. Make one with `glacierscale ingest`, or"),
+        (("train", "none.zarr", "--to", "out"), "there is no such folder. Make one with `glacierscale featurize`, or"),
+        (("evaluate", "none", "none.zarr", "--to", "out"), "model.json is missing. Train one with `glacierscale"),
         (("reconstruct", "none", "none.zarr", "--to", "out"), "none"),
         (("report", "none.zarr", "--scores", ".", "--to", "out"), "none.zarr is not a glacierscale store"),
-        (("verify", "none.zarr"), "none.zarr is not a glacierscale store"),
+        (("verify", "none.zarr"), "there is no such folder. Make one with `glacierscale run`, or correct the path."),
         (("catalog", "check", "none.yaml"), "none.yaml"),
         (("catalog", "show", "none.yaml"), "none.yaml"),
         (
@@ -185,7 +185,8 @@ def test_a_store_of_another_kind_is_refused(
     small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", str(small_run / "cube.zarr"), "--to", str(tmp_path / "model")]) == 2
-    assert "is a cube store; expected a features store" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "is a cube store; expected a features store. Make one with `glacierscale featurize`" in said
     assert main(["verify", str(small_run / "model")]) == 2
     assert "is not a glacierscale store" in capsys.readouterr().err
 
@@ -245,7 +246,8 @@ def test_an_unfinished_store_ends_with_code_4(
     cube = Path(shutil.copytree(small_run / "cube.zarr", tmp_path / "cube.zarr"))
     (cube / ".blocks" / "glacier-000000005.json").unlink()
     assert main(["featurize", str(cube), "--to", str(tmp_path / "new.zarr")]) == 4
-    assert "is unfinished: 1 blocks are missing, the first is glacier 5..9" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "is unfinished: 1 blocks are missing, the first is glacier 5..9. Run `glacierscale ingest` as before" in said
 
 
 @pytest.mark.parametrize("verb", ["featurize", "train", "evaluate", "reconstruct", "report"])
@@ -441,8 +443,9 @@ def test_a_command_that_set_a_glacier_aside_ends_with_code_3_and_the_reason_each
             assert main(words) == 3
             said = capsys.readouterr()
             told = said.err[said.err.index("glacierscale: 1 glaciers were set aside:") :].splitlines()
-            assert len(told) == 2
+            assert len(told) == 3
             assert told[1].startswith(f"  {holed.name}: {reason}")
+            assert told[2].startswith("All others are done. Go on with them, or mend the data")
             assert str(tmp_path) in said.out
 
 
@@ -453,6 +456,7 @@ def test_a_run_goes_on_without_a_glacier_and_ends_with_code_3(
     assert main(words) == 3
     said = capsys.readouterr()
     assert re.search(rf"glacierscale: 1 glaciers were set aside:\n  {holed.name}: no terrain", said.err)
+    assert re.search(r"Held-out root mean square error, kg m-2 .*\n +lasso +mlp .*\nlogo +\d+ +\d+ ", said.err)
     assert said.out.strip() == str(tmp_path / "out" / "report.html")
 
 
@@ -462,9 +466,9 @@ def test_of_many_glaciers_set_aside_ten_are_named_and_the_others_counted(
     words = ["rasterize", str(small_run / "cube.zarr"), "--to", str(tmp_path), "--options.buckets", "[8, 10]"]
     assert main([*words, "--options.coarsest_m", "100", "--options.azimuths", "4"]) == 3
     told = capsys.readouterr().err.splitlines()
-    assert told[-12] == "glacierscale: 12 glaciers were set aside:"
-    assert all(re.match(r"  RGI60-99\.\d+: the outline spans", line) for line in told[-11:-1])
-    assert told[-1] == "  and 2 more"
+    assert told[-13] == "glacierscale: 12 glaciers were set aside:"
+    assert all(re.match(r"  RGI60-99\.\d+: the outline spans", line) for line in told[-12:-2])
+    assert told[-2] == "  and 2 more"
 
 
 def test_the_help_names_every_exit_code() -> None:
@@ -540,4 +544,4 @@ def test_what_a_run_on_icechunk_set_aside_is_looked_for_where_the_run_was_put(tm
     stamp = provenance.Stamp(verb="rasterize", options={}, inputs={})
     made = Store(f"{to}/patches_008.zarr", schema.PATCHES)
     made.declare(static, stamp, sizes={"glacier": 1, "y": 8, "x": 8})
-    assert cli._stores_of(to) == cli._stores_of(f"{to}/") == (made,)
+    assert telling._stores_of(to) == telling._stores_of(f"{to}/") == (made,)

@@ -53,7 +53,7 @@ GROUPS = {
         "evolution.site",
     ),
     "stages": ("cube", "features", "training", "reconstruction", "evolution", "evaluation", "reporting"),
-    "cli": ("cli", "pipeline", "repair", "results", "demonstration", "doctor", "__main__", ""),
+    "cli": ("cli", "pipeline", "repair", "results", "headlines", "stac", "demonstration", "doctor", "__main__", ""),
 }
 """Modules and packages of each group; the longest match counts, and a package holds all below it."""
 

@@ -39,7 +39,9 @@ OUTPUTS = {f"{name}.zarr" for name in STORES} | {
     "partial_effects.parquet",
     "contributions.parquet",
     "report.html",
+    "glaciers.parquet",
     "catalog.yaml",
+    "stac",
 }
 
 
@@ -342,7 +344,8 @@ def assert_same_run(to: str, local: Path) -> None:
         assert mine.fingerprint() == other.fingerprint()
         assert mine.verify() == []
     files, whole = Files.at(to), content(local)
-    for name in (name for name in whole if name.split("/")[0] not in stores and name != "catalog.yaml"):
+    own = {*stores, "catalog.yaml", "stac"}  # what is there and how it is opened
+    for name in (name for name in whole if name.split("/")[0] not in own):
         assert files.read(name) == whole[name], name
     assert {name.split("/")[0] for name in files.names()} == {path.name for path in local.iterdir()}
 
@@ -356,6 +359,12 @@ def test_a_run_into_a_bucket_gives_what_the_local_run_gave_to_the_byte_of_every_
     for key in objects.keys(""):
         data = objects.get(key) or b""
         assert not [word for word in (SECRET_KEY, "127.0.0.1") if word.encode() in data], key
+
+
+def test_the_items_of_a_run_in_a_bucket_are_those_of_the_local_run(bucket_run: str, raster_run: Path) -> None:
+    local = {path.name: path.read_bytes() for path in (raster_run / "stac").iterdir()}
+    assert {f"{path.stem}.json" for path in raster_run.glob("*.zarr")} | {"collection.json"} == set(local)
+    assert {name: Files.at(bucket_run).read(f"stac/{name}") for name in local} == local
 
 
 def test_the_catalogue_of_a_run_in_a_bucket_opens_with_plain_intake(bucket_run: str, raster_run: Path) -> None:

@@ -182,7 +182,7 @@ def test_the_wheel_holds_the_package_its_template_and_what_is_shipped(tmp_path: 
     kept = ("glacierscale", "catalogs", "deploy")
     for name in kept:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "constraints.txt"):
         shutil.copy(ROOT / name, source / name)
     done = subprocess.run(
         [uv, "build", "--wheel", "--out-dir", str(tmp_path), str(source)], capture_output=True, text=True, check=False

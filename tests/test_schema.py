@@ -64,3 +64,12 @@ def test_text_of_any_kind_becomes_fixed_width_strings(dtype: Any) -> None:
     found = schema.text(np.array(["ab", "abcde"]).astype(kept))
     assert found.dtype.kind == "U"
     assert found.tolist() == ["ab", "abcde"]
+
+
+def test_every_kind_of_store_names_the_command_that_makes_it() -> None:
+    from glacierscale.cli import COMMANDS
+
+    made = {name: schema.made_by(kind) for name, kind in schema.SCHEMAS.items()}
+    assert made["maps"] == "`glacierscale reconstruct`"
+    assert made["ice_maps"] == "`glacierscale evolve`"
+    assert {command.strip("`").removeprefix("glacierscale ") for command in made.values()} <= set(COMMANDS)

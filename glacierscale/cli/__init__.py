@@ -14,13 +14,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from glacierscale.cli import parsing
-
-if TYPE_CHECKING:
-    from glacierscale.store import Store
+from glacierscale.cli.telling import tell
 
 COMMANDS = {
     "demo": ("pipeline:demo", "run everything on the embedded region and write a report; start here"),
@@ -42,8 +39,6 @@ _CATALOG = {
     "check": ("cli:catalog_check", "check a catalogue file and name every fault"),
     "show": ("cli:catalog_show", "list the entries of a catalogue"),
 }
-_SET_ASIDE_IN = ("features.zarr", "patches_*.zarr", "ice.zarr")
-_NAMED = 10  # glaciers set aside that are named one by one
 _EXAMPLES = """
 examples:
   glacierscale demo --to demo
@@ -194,47 +189,7 @@ def _call(function: Callable[..., Any], words: list[str], prog: str) -> int:
 
     given, cluster = parsing.parse(function, words, prog)
     with compute.use(cluster):
-        return _told(function, function(**given), given.get("to", ""))
-
-
-def _told(function: Callable[..., Any], result: Any, to: str | Path) -> int:
-    """Print what a command made; its exit code."""
-    if isinstance(result, int):
-        return result
-    made = result if isinstance(result, tuple) else (result,)
-    for one in made:
-        if isinstance(one, Path | str) or hasattr(one, "url"):
-            print(getattr(one, "url", one))
-    if function.__name__ in ("run", "demo"):  # what they return is the page
-        made = _stores_of(to)
-    return _tell_set_aside(made)
-
-
-def _stores_of(folder: Path | str) -> tuple[Store, ...]:
-    """Stores of a run that say which glaciers were set aside."""
-    from glacierscale import provenance
-    from glacierscale.store import Files, Store
-
-    names = (name for pattern in _SET_ASIDE_IN for name in Files.at(folder).stores(pattern))
-    return tuple(Store.at(provenance.join(folder, name)) for name in names)
-
-
-def _tell_set_aside(made: Sequence[Any]) -> int:
-    """Name the glaciers that were set aside in what a command made; 3 if there are any, else 0."""
-    from glacierscale.store import Store
-
-    stores = [one for one in made if isinstance(one, Store)]
-    told: dict[str, dict[str, None]] = {}  # reasons by glacier, each once, in order
-    for dataset in (store.open() for store in stores if "set_aside" in store.schema.variables):
-        for glacier, reason in zip(dataset.glacier_id.values.tolist(), dataset.set_aside.values.tolist(), strict=True):
-            if reason:
-                told.setdefault(glacier, {})[reason] = None
-    if not told:
-        return 0
-    lines = [f"  {glacier}: {'; '.join(reasons)}" for glacier, reasons in list(told.items())[:_NAMED]]
-    more = [f"  and {len(told) - _NAMED} more"] if len(told) > _NAMED else []
-    print(f"glacierscale: {len(told)} glaciers were set aside:", *lines, *more, sep="\n", file=sys.stderr)
-    return 3
+        return tell(function, function(**given), given.get("to", ""))
 
 
 def _guarded(work: Callable[[], int]) -> int:

@@ -61,7 +61,18 @@ _USED: list[_Use] = []  # of the process, not of a context: work is driven from 
 
 @contextmanager
 def use(cluster: Cluster) -> Iterator[Cluster]:
-    """Let everything inside run where the options say; what it starts is kept until the end, then stopped."""
+    """Let everything inside run where the options say; what it starts is kept until the end, then stopped.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        Where.
+
+    Yields
+    ------
+    Cluster
+        The same.
+    """
     used = _Use(cluster)
     _USED.append(used)
     try:

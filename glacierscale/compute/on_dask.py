@@ -14,7 +14,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
-from glacierscale.compute import dask_worker, memory
+from glacierscale.compute import dask_worker, memory, showing
 from glacierscale.compute.gates import Job, Outcome
 from glacierscale.compute.threads import cores, taken
 
@@ -52,6 +52,8 @@ def client(place: str) -> Iterator[Any]:
                 f"no Dask scheduler answers at {place} within {_CONNECT_S} s ({error}); check the address and that the "
                 "cluster runs."
             ) from error
+        if not place.startswith("local:"):  # those have none
+            showing.dashboard("Dask", found.dashboard_link)
         yield found
 
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
-from glacierscale.compute import memory
+from glacierscale.compute import memory, showing
 from glacierscale.compute.cluster import Cluster, current, kept
 from glacierscale.compute.driving import WorkerDiedError
 from glacierscale.compute.gates import Job, Lane, Outcome
@@ -94,7 +94,8 @@ def _connect(place: str) -> None:
             if place != "auto":  # Ray itself would wait for minutes
                 host, _, port = place.removeprefix("ray://").rpartition(":")
                 socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
-            ray.init(place, **quiet)
+            joined: Any = ray.init(place, **quiet)
+            showing.dashboard("Ray", getattr(joined, "dashboard_url", None))
     except (OSError, RuntimeError) as error:
         raise ConnectionError(
             f"no Ray cluster answers at {place} within {_CONNECT_S} s ({error}); check the address and that it runs."

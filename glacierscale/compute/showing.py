@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _LOG = logging.getLogger("glacierscale.compute")
+_SAID: set[str] = set()  # dashboards that this process has named
 
 
 def progress() -> Progress:
@@ -27,6 +28,29 @@ def progress() -> Progress:
         console=console,
         disable=not console.is_terminal,
     )
+
+
+def dashboard(kind: str, url: str | None) -> None:
+    """Say, once, where the dashboard of a cluster is: on a terminal as a link, else in the log.
+
+    Parameters
+    ----------
+    kind : str
+        Dask or Ray.
+    url : str or None
+        Where; nothing is said where there is none.
+    """
+    from rich.console import Console
+
+    if not url or url in _SAID:
+        return
+    _SAID.add(url)
+    whole = url if "://" in url else f"http://{url}"
+    console = Console(stderr=True)
+    if console.is_terminal:
+        console.print(f"{kind} dashboard: [link={whole}]{whole}[/link]", highlight=False, soft_wrap=True)
+    else:
+        _LOG.info("%s dashboard: %s", kind, whole)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from glacierscale import provenance, schema
 from glacierscale.evaluation.options import EvaluateOptions
 from glacierscale.evaluation.rows import checked_rows, coefficients, held_out_predictions
 from glacierscale.evaluation.scoring import score
+from glacierscale.evaluation.table import Scores
 from glacierscale.models.bundle import SMBModel
 from glacierscale.schema import text
 from glacierscale.store import Files, Store
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     from glacierscale.models.rows import Rows
     from glacierscale.models.scene import Scene
 
-    Scores = pd.DataFrame
-
-__all__ = ["EvaluateOptions", "evaluate"]
+__all__ = ["EvaluateOptions", "Scores", "evaluate"]
 
 _OF_RASTERS = (
     "predictions_by_kind",
@@ -72,8 +71,8 @@ def evaluate(
 
     Returns
     -------
-    pandas.DataFrame
-        The scores.
+    Scores
+        A DataFrame; printed, it is a table of the held-out errors.
 
     Raises
     ------
@@ -95,12 +94,12 @@ def evaluate(
     for name, data in reversed(there.items()):
         provenance.refuse_other_table(data, stamp, f"{files.url}/{name}.parquet")
     if len(there) == len(names):
-        return provenance.read_table(there["scores"])  # type: ignore[no-any-return]
+        return Scores(provenance.read_table(there["scores"]))
     scores, tables = _scored(model, store, rasters, options)
     for name, table in {**tables, "scores": scores}.items():  # the scores last: they say that all is there
         if table is not None:
             provenance.write_table(table, files, f"{name}.parquet", stamp)
-    return scores
+    return Scores(scores)
 
 
 def _with_gaps_filled(
@@ -145,7 +144,7 @@ def _stamp(model: SMBModel, features: Store, patches: Sequence[Store], options: 
 
 def _scored(
     model: SMBModel, features: Store, patches: Sequence[Store], options: EvaluateOptions
-) -> tuple[Scores, dict[str, Any]]:
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The scores, and all other tables by name; None for one that the model has not."""
     dataset = features.open()
     scene = _scene(model, dataset, [found.open() for found in patches]) if model.rasters else None

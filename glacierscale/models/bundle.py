@@ -118,6 +118,11 @@ class SMBModel:
             One of `nets`.
         scheme : str
             Scheme of the plan.
+
+        Returns
+        -------
+        HeldOut
+            Mean and standard deviation of each held-out row, kg m-2.
         """
         parts = []
         for number in self.plan.of(scheme):
@@ -138,6 +143,11 @@ class SMBModel:
             One of `rasters`.
         scheme : str
             Scheme of the plan.
+
+        Returns
+        -------
+        HeldOut
+            Mean and standard deviation of each held-out observation, kg m-2.
         """
         raster = self.rasters[self._know(net)]
         kind = np.array([raster.form.kinds.index(kind) for kind in scene.functionals.kind])
@@ -202,14 +212,25 @@ class SMBModel:
         return net
 
     def save(self, folder: str | Path | provenance.Folder) -> None:
-        """Write the model to a local folder, or to a bucket through ``Files.at(URL)``; see `models.storing`."""
+        """Write the model; see `models.storing`.
+
+        Parameters
+        ----------
+        folder : str, Path or Files
+            A local folder, or ``Files.at(URL)`` for a bucket.
+        """
         from glacierscale.models import storing
 
         storing.save(self, storing.folder_of(folder))
 
     @classmethod
     def load(cls, folder: str | Path | provenance.Folder) -> SMBModel:
-        """Read a model back from a local folder, or from a bucket through ``Files.at(URL)``.
+        """Read a model back.
+
+        Parameters
+        ----------
+        folder : str, Path or Files
+            A local folder, or ``Files.at(URL)`` for a bucket.
 
         Raises
         ------

@@ -25,6 +25,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 FORMAT = 3
 _OF_LIKE_YEARS = ("weather", "spread", "weight", "residual_std")
 _JSON, _TENSORS = "model.json", "weights.safetensors"
+_AGAIN = "Remove it and run `glacierscale train` again."
 
 
 @dataclass(frozen=True)
@@ -171,12 +172,12 @@ def _read(folder: Folder) -> tuple[dict[str, Any], Arrays]:
     try:
         about = json.loads(described)
     except ValueError as error:
-        raise ValueError(f"{place}/{_JSON} is no JSON ({error}); train the model again.") from error
+        raise ValueError(f"{place}/{_JSON} is no JSON ({error}). {_AGAIN}") from error
     if about.get("format") != FORMAT:
-        raise ValueError(f"{place} holds a model of format {about.get('format')}, expected {FORMAT}; train again.")
+        raise ValueError(f"{place} holds a model of format {about.get('format')}, expected {FORMAT}. {_AGAIN}")
     weights = folder.read(_TENSORS) or b""
     if provenance.digest(weights) != about["weights_sha256"]:
-        raise ValueError(f"{place}/{_TENSORS} does not have the checksum that {_JSON} states; train again.")
+        raise ValueError(f"{place}/{_TENSORS} does not have the checksum that {_JSON} states. {_AGAIN}")
     return about, parse(weights)
 
 

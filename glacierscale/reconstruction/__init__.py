@@ -55,6 +55,13 @@ def reconstruct(
     Store
         The reconstruction: ``smb``, ``smb_std`` and ``smb_member`` in kg m-2 per hydrological year. Blocks that exist
         are kept.
+
+    Raises
+    ------
+    ValueError
+        If the model has no such net, or the features were computed in another way than those it was trained on.
+    StampMismatch
+        If the place holds a reconstruction that was made otherwise.
     """
     place = "" if isinstance(model, SMBModel) else provenance.relative(model, to)  # one in memory lies nowhere
     model = model if isinstance(model, SMBModel) else SMBModel.load(Files.at(model))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 from glacierscale import provenance
 from glacierscale.catalog import Catalog, CatalogError, open_catalog
@@ -20,7 +22,9 @@ _STAGES = {
 }
 
 
-def facts(smb: Store, cube: Store | None, ice: Store | None = None) -> dict[str, Any]:
+def facts(
+    smb: Store, cube: Store | None, ice: Store | None = None, *, stores: Sequence[Store] = (), folder: str = ""
+) -> dict[str, Any]:
     """Tell what went in, section by section, as plain objects.
 
     Parameters
@@ -31,6 +35,10 @@ def facts(smb: Store, cube: Store | None, ice: Store | None = None) -> dict[str,
         The cube. Its catalogue tells licences and citations, if it is still there.
     ice : Store or None
         Glaciers under future climates.
+    stores : sequence of Store
+        All that the page shows; they are linked to from there.
+    folder : str
+        Folder or URL of the page.
 
     Returns
     -------
@@ -48,10 +56,25 @@ def facts(smb: Store, cube: Store | None, ice: Store | None = None) -> dict[str,
     if cube is not None:
         sections["Data"] = data_table(cube)
     sections["Options"] = {_STAGES[verb]: {name: _said(v) for name, v in o.items()} for verb, o in options.items() if o}
+    if stores:
+        sections["Stores"] = [_linked(store, folder) for store in stores]
     made = smb.stamp
     sections["Software"] = {"glacierscale": made.version, "commit": made.commit or "unknown"}
     sections["Software"] |= {f"{name}, fingerprint": entry.fingerprint[:12] for name, entry in made.inputs.items()}
     return sections
+
+
+def _linked(store: Store, folder: str) -> dict[str, Any]:
+    """A store's name, as a link where the page and it may be moved together or anybody can follow it, and its kind."""
+    from markupsafe import Markup
+
+    from glacierscale.store.transactions import plain
+
+    place = plain(store.url)  # a repository lies in a folder or bucket as any store does
+    way, name = provenance.relative(place, folder), PurePosixPath(place).name
+    follows = way.startswith("https://") or not ("://" in way or way.startswith("/"))
+    link = Markup('<a href="{}/">{}</a>').format(quote(way, safe="/:"), name) if follows else name
+    return {"store": link, "what": store.schema.title, "made by": store.stamp.verb}
 
 
 def data_table(cube: Store) -> list[dict[str, str]]:

@@ -94,7 +94,7 @@ def report(
         aside=rasters.set_aside([each for each in (reconstruction, *mapped, coming) if each is not None]),
         outlines=None if dataset is None else outlines_of(dataset),
         elevation=None if dataset is None else background(dataset),
-        facts=facts(store, source, evolved),
+        facts=facts(store, source, evolved, stores=stores, folder=folder.url),
         title=options.title or f"Surface mass balance of {reconstruction.attrs['region']}",
     )
     folder.write(name, f"{html.rstrip()}\n{mark}\n".encode())

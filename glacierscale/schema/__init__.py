@@ -33,6 +33,7 @@ __all__ = [
     "Schema",
     "Variable",
     "check",
+    "made_by",
     "text",
 ]
 
@@ -49,6 +50,8 @@ WRITTEN_BY = {
     "map_ice": ICE_MAPS,
 }
 """Schema of the store that each verb writes."""
+
+_MADE_WITH = {"map": "reconstruct", "map_ice": "evolve"}  # maps come with the stores that they belong to
 
 SCHEMAS = {schema.name: schema for schema in (CUBE, FEATURES, PATCHES, RECONSTRUCTION, MAPS, EVOLUTION, ICE_MAPS)}
 
@@ -92,6 +95,12 @@ def check(dataset: xr.Dataset, schema: Schema) -> xr.Dataset:
     if faults:
         raise ValueError(f"this is not a {schema.name} dataset:\n  " + "\n  ".join(faults))
     return dataset
+
+
+def made_by(kind: Schema) -> str:
+    """The command that makes stores of a kind."""
+    verb = next(verb for verb, written in WRITTEN_BY.items() if written.name == kind.name)
+    return f"`glacierscale {_MADE_WITH.get(verb, verb)}`"
 
 
 def text(values: npt.ArrayLike) -> npt.NDArray[np.str_]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from glacierscale import provenance, schema
 from glacierscale.schema import Schema
-from glacierscale.store.blocks import DECLARED, RECORDS, Block, Damage, NoStoreError, StoreError, text_of
+from glacierscale.store.blocks import DECLARED, RECORDS, Block, Damage, NoStoreError, StoreError, advice, text_of
 from glacierscale.store.files import Files
 from glacierscale.store.holding import hold, sweep
 
@@ -61,17 +61,12 @@ class Store:
         StoreError
             If there is no glacierscale store, or it is of another kind than `wanted`.
         """
-        from glacierscale.store import layout
+        from glacierscale.store import reading
 
-        if isinstance(place, Store):
-            found = place
-        else:
-            stamp, _ = layout.found(cls(str(place), schema.CUBE)._objects())
-            if stamp is None or stamp["verb"] not in schema.WRITTEN_BY:
-                raise NoStoreError(f"{place} is not a glacierscale store; expected one of {sorted(schema.SCHEMAS)}.")
-            found = cls(str(place), schema.WRITTEN_BY[stamp["verb"]])
+        found = place if isinstance(place, Store) else cls(str(place), reading.kind_at(str(place), wanted))
         if wanted is not None and found.schema.name != wanted.name:
-            raise NoStoreError(f"{found.url} is a {found.schema.name} store; expected a {wanted.name} store.")
+            told = f"{found.url} is a {found.schema.name} store; expected a {wanted.name} store. "
+            raise NoStoreError(told + advice(wanted))
         return found
 
     @classmethod
@@ -79,8 +74,7 @@ class Store:
         """Every store of a kind in a folder or bucket whose name fits a pattern, at least one, in order of names."""
         found = tuple(cls.at(provenance.join(folder, name), wanted) for name in Files.at(folder).stores(pattern))
         if not found:
-            made = " or ".join(verb for verb, schema_of in schema.WRITTEN_BY.items() if schema_of is wanted)
-            raise NoStoreError(f"{folder} holds no {pattern}; run `glacierscale {made}` into it first.")
+            raise NoStoreError(f"{folder} holds no {pattern}; run {schema.made_by(wanted)} into it first.")
         return found
 
     # Writing
@@ -239,7 +233,7 @@ class Store:
         if left and not partial:
             raise StoreError(
                 f"{self.url} is unfinished: {len(left)} blocks are missing, the first is {left[0]}. "
-                "Run the command that makes it again, or open it with partial=True."
+                f"Run {schema.made_by(self.schema)} as before, it continues; or open it with partial=True."
             )
         dataset = reading.opened(place, found, finished=not left, chunks=chunks)
         return schema.check(dataset, self.schema)
@@ -251,7 +245,7 @@ class Store:
 
         found, _ = layout.found(self._objects())
         if found is None:
-            raise StoreError(f"{self.url} was never declared; run the command that makes it again.")
+            raise StoreError(f"{self.url} was never declared; run {schema.made_by(self.schema)} as before.")
         return provenance.Stamp.from_dict(found)
 
     def fingerprint(self) -> str:
@@ -288,7 +282,7 @@ class Store:
 
         found = layout.read_layout(place, self.schema)
         if not found.arrays:
-            raise StoreError(f"{self.url} was never declared; run the command that makes it again.")
+            raise StoreError(f"{self.url} was never declared; run {schema.made_by(self.schema)} as before.")
         return found
 
 

@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from glacierscale import schema
+from glacierscale.schema import Schema
+
 RECORDS = ".blocks"
 """Folder of the completion records inside a store."""
 
@@ -19,6 +22,11 @@ class StoreError(RuntimeError):
 
 class NoStoreError(StoreError, ValueError):
     """What was named is no store, or one of another kind."""
+
+
+def advice(wanted: Schema | None) -> str:
+    """What to do where there is no store, or one of another kind."""
+    return f"Make one with {schema.made_by(wanted) if wanted else '`glacierscale run`'}, or correct the path."
 
 
 def text_of(place: str | Path) -> str:

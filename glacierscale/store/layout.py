@@ -17,7 +17,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import MemoryStore
 
 from glacierscale import provenance, schema
-from glacierscale.schema import IDENTITY, Schema, Variable
+from glacierscale.schema import IDENTITY, Schema, Variable, conventions
 from glacierscale.store import shards
 from glacierscale.store.blocks import DECLARED, RECORDS, Block, StoreError
 from glacierscale.store.objects import Objects, unpack_record
@@ -124,7 +124,7 @@ def create(
             compressors=[*(shards.compressors(codec) if variable.sharded else [ZstdCodec(level=1)]), Crc32cCodec()],
             dimension_names=variable.dims,
             fill_value=_fill_value(variable),
-            attributes=_attributes_of(name, variable),
+            attributes=_attributes_of(wanted, name, variable),
             config={"write_empty_chunks": True},
         )
         if not by_blocks:
@@ -239,12 +239,13 @@ def _fill_value(variable: Variable) -> Any:
     return {"s": "", "i": 0}.get(variable.dtype[0], float("nan"))
 
 
-def _attributes_of(name: str, variable: Variable) -> dict[str, Any]:
+def _attributes_of(wanted: Schema, name: str, variable: Variable) -> dict[str, Any]:
     attributes = {"long_name": variable.long_name, "units": variable.units, "cell_methods": variable.cell_methods}
     if "glacier" in variable.dims and name not in IDENTITY:
         attributes["coordinates"] = " ".join(IDENTITY)  # CF auxiliary coordinates
     if variable.dtype == "datetime64[ns]":
         attributes |= _TIME
+    attributes |= conventions.attributes_of(wanted.name, name)
     return {key: value for key, value in attributes.items() if value}
 
 

@@ -12,12 +12,32 @@ import xarray as xr
 from numcodecs import VLenUTF8, Zstd
 
 from glacierscale import schema
+from glacierscale.schema import Schema
 from glacierscale.store import shards
-from glacierscale.store.blocks import StoreError
-from glacierscale.store.layout import Layout
+from glacierscale.store.blocks import NoStoreError, StoreError, advice, text_of
+from glacierscale.store.layout import Layout, found
 from glacierscale.store.objects import Objects, Strict
+from glacierscale.store.transactions import objects_at
 
 _AT_ONCE = 8
+
+
+def kind_at(url: str, wanted: Schema | None) -> Schema:
+    """What kind of store lies somewhere, from its stamp.
+
+    Raises
+    ------
+    NoStoreError
+        If there is none, with what makes one of the kind that is wanted.
+    """
+    try:
+        stamp, _ = found(objects_at(text_of(url)))
+    except NoStoreError as error:
+        raise NoStoreError(f"{error} {advice(wanted)}") from None
+    if stamp is None or stamp["verb"] not in schema.WRITTEN_BY:
+        told = f"{url} is not a glacierscale store; expected one of {sorted(schema.SCHEMAS)}. "
+        raise NoStoreError(told + advice(wanted))
+    return schema.WRITTEN_BY[stamp["verb"]]
 
 
 def opened(

@@ -76,12 +76,14 @@ class Checkpoints:
     """Fingerprint of the model's stamp; states that belong to another are not seen."""
     net: str
     """Name of the net."""
+    log: tuple[str, ...] = ()
+    """Kinds of log that are written beside them, see `logs`."""
 
     @classmethod
-    def below(cls, to: str | Path, stamp: provenance.Stamp, net: str) -> Checkpoints:
+    def below(cls, to: str | Path, stamp: provenance.Stamp, net: str, log: tuple[str, ...] = ()) -> Checkpoints:
         """Those of a net of the model that goes to `to`."""
         place = str(to) if "://" in str(to) else str(Path(to).absolute())  # other processes have other work folders
-        return cls(place=place, belongs=stamp.fingerprint, net=net)
+        return cls(place=place, belongs=stamp.fingerprint, net=net, log=log)
 
     @cached_property
     def _files(self) -> Files:

@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from glacierscale.models import mlp
-from glacierscale.training import workers
+from glacierscale.training import logs, workers
 from glacierscale.training.checkpoints import Arrays, Checkpoints, State, Watch
 from glacierscale.training.lightning import moments, padded, quiet_trainer, remember, shaped, threads_of_torch
 from glacierscale.training.shares import Machine, Share
@@ -129,7 +129,7 @@ def train(tables: Tables, fitting: Fitting, share: Share, machine: Machine, watc
     if state is None or not state.done:
         steps = range(task.step, task.steps_per_epoch * fitting.epochs)
         with (
-            quiet_trainer(machine, max_steps=len(steps)) as trainer,
+            quiet_trainer(machine, logs.loggers(watch, task.step), max_steps=len(steps)) as trainer,
             threads_of_torch(machine.threads),
         ):
             trainer.fit(task, DataLoader(_Steps(steps), batch_size=None))
@@ -242,6 +242,8 @@ class EnsembleTask(pl.LightningModule):
         for name, value in zip(self.names, self.networks, strict=True):
             self.best[name][better] = value[better]
         self.waited = torch.where(better, 0.0, self.waited + 1)
+        told = {"validation_loss": loss.mean(), "best_validation_loss": self.least.mean(), "learning": (~done).sum()}
+        logs.tell(self.trainer, told, self.step)
 
     def obey(self) -> None:
         """End here: SIGTERM arrived between two steps."""

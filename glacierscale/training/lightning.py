@@ -13,6 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from glacierscale.training.shares import Machine
@@ -22,8 +23,8 @@ _REGISTER = 16
 
 
 @contextmanager
-def quiet_trainer(machine: Machine, **limits: Any) -> Iterator[pl.Trainer]:
-    """A trainer without files and displays, and meanwhile none of Lightning's advice.
+def quiet_trainer(machine: Machine, loggers: Sequence[Logger] = (), **limits: Any) -> Iterator[pl.Trainer]:
+    """A trainer without displays and other files than those of loggers, and meanwhile none of Lightning's advice.
 
     SIGTERM only sets `received_sigterm` of the trainer; who trains looks at it between steps.
 
@@ -31,6 +32,8 @@ def quiet_trainer(machine: Machine, **limits: Any) -> Iterator[pl.Trainer]:
     ----------
     machine : Machine
         Where to train.
+    loggers : sequence of Logger
+        Who is told losses.
     **limits
         How long to train, and other arguments of the trainer.
     """
@@ -45,7 +48,7 @@ def quiet_trainer(machine: Machine, **limits: Any) -> Iterator[pl.Trainer]:
         yield pl.Trainer(
             accelerator=machine.accelerator,
             devices=1 if machine.device < 0 else [machine.device],
-            logger=False,
+            logger=list(loggers) or False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,

@@ -20,7 +20,7 @@ from glacierscale.models.bundle import SMBModel, fold_weights
 from glacierscale.models.held_out import HeldOut, row_numbers, rows_held
 from glacierscale.models.rows import Rows
 from glacierscale.store import Files, Store, hold, sweep
-from glacierscale.training import checkpoints, judging
+from glacierscale.training import checkpoints, judging, logs
 from glacierscale.training import nets as training_nets
 from glacierscale.training.checkpoints import Checkpoints
 from glacierscale.training.options import RASTER, TABULAR, TrainOptions
@@ -74,6 +74,7 @@ def train(
         If a loss is not finite; the message names the observations, the last good weights are kept in the folder.
     """
     files = Files.at(to)
+    logs.refuse(options.log, files.url)
     store = Store.at(features, schema.FEATURES)
     rasters = any(net in RASTER for net in options.nets)
     beside = patches or provenance.join(store.url, "..")
@@ -81,7 +82,7 @@ def train(
     inputs = {"features": store, **{Path(found.url).stem: found for found in stores}}
     stamp = provenance.Stamp(
         verb="train",
-        options=provenance.options_dict(options),
+        options={name: value for name, value in provenance.options_dict(options).items() if name != "log"},
         inputs={
             name: provenance.Input(url=provenance.relative(found.url, to), fingerprint=found.fingerprint())
             for name, found in inputs.items()
@@ -177,7 +178,7 @@ def fit(
         plan=plan,
         predictors=tuple(predictors),
     )
-    nets, residual, alike = training_nets.fit_all(lesson, rows, options, lambda name: _kept(keep, stamp, name))
+    nets, residual, alike = training_nets.fit_all(lesson, rows, options, lambda name: _kept(keep, stamp, name, options))
     model = SMBModel(
         predictors=tuple(predictors),
         plan=plan,
@@ -260,12 +261,12 @@ def _with_rasters(
     fitted: dict[str, Fitted] = {}
     for name in [net for net in options.nets if net in RASTER]:
         own = replace(form, kind="cnn" if name == "cnn" else "hybrid")
-        kept = _kept(keep, model.stamp, name)
+        kept = _kept(keep, model.stamp, name, options)
         fitted[name] = rasters.fit(
             scene, plan, own, options, label=name, members=options.raster_members, checkpoints=kept
         )
     # The yardstick on every kind of observation; the one on annual rows is fitted in closed form.
-    plain, kept = rasters.plain(form), _kept(keep, model.stamp, rasters.PLAIN)
+    plain, kept = rasters.plain(form), _kept(keep, model.stamp, rasters.PLAIN, options)
     fitted[rasters.PLAIN] = rasters.fit(scene, plan, plain, options, label=rasters.PLAIN, members=1, checkpoints=kept)
     model = replace(
         model,
@@ -282,6 +283,6 @@ def _with_rasters(
     return model, held
 
 
-def _kept(keep: str, stamp: provenance.Stamp, name: str) -> Checkpoints | None:
+def _kept(keep: str, stamp: provenance.Stamp, name: str, options: TrainOptions) -> Checkpoints | None:
     """Checkpoints of a net, where any are kept."""
-    return Checkpoints.below(keep, stamp, name) if keep else None
+    return Checkpoints.below(keep, stamp, name, options.log) if keep else None

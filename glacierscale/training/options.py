@@ -13,6 +13,9 @@ TABULAR = ("lasso", "mlp", "kriging")
 RASTER = ("hybrid", "cnn")
 """Models of every ice cell and month."""
 
+LOGS = ("csv", "tensorboard", "mlflow")
+"""Kinds of log."""
+
 NETS = (*TABULAR, *RASTER)
 """Models that can be trained."""
 
@@ -88,9 +91,12 @@ class TrainOptions:
     """About how many ice cells x years one step works on."""
     constraint_weight: float = 1.0
     """Weight of the physical constraints in the loss; 0 switches them off."""
+    log: tuple[Literal["csv", "tensorboard", "mlflow"], ...] = ()
+    """Where to log losses while mlp, hybrid and cnn learn, out of csv and tensorboard (below the model's folder logs)
+    and mlflow (the server that MLFLOW_TRACKING_URI names); the model is the same with and without."""
 
     def __post_init__(self) -> None:
-        for name in ("nets", "hold_out", "predictors", "targets"):
+        for name in ("nets", "hold_out", "predictors", "targets", "log"):
             given = getattr(self, name)
             if isinstance(given, str):
                 raise ValueError(f"{name} is the text {given!r}; expected a list, as in [{given}].")
@@ -113,6 +119,9 @@ class TrainOptions:
         unknown = sorted(set(self.nets) - set(NETS))
         if unknown or not self.nets:
             raise ValueError(f"nets are {list(self.nets)}; expected some of {list(NETS)}.")
+        unknown = sorted(set(self.log) - set(LOGS))
+        if unknown:
+            raise ValueError(f"log is {list(self.log)}; expected some of {list(LOGS)}.")
         unknown = sorted(set(self.hold_out) - set(folds.SCHEMES))
         if unknown:
             raise ValueError(f"unknown cross-validation schemes {unknown}; expected some of {list(folds.SCHEMES)}.")

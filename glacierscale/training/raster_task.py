@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from glacierscale.models import constraints, likelihood, networks
 from glacierscale.models.form import Tensors, draw
 from glacierscale.models.raster import ELEMENTS_AT_ONCE, ELEMENTS_ON_GPU
-from glacierscale.training import workers
+from glacierscale.training import logs, workers
 from glacierscale.training.checkpoints import Arrays, Checkpoints, State, Watch
 from glacierscale.training.lightning import moments, padded, quiet_trainer, remember, shaped, threads_of_torch
 from glacierscale.training.raster_steps import CONSTRAINED_STEPS, Feed, Fitting, Lesson, Step
@@ -124,7 +124,7 @@ def train(lesson: Lesson, fitting: Fitting, share: Share, machine: Machine, watc
         with (
             threads_of_torch(1),
             ThreadPoolExecutor(machine.threads) as task.threads,
-            quiet_trainer(machine, max_steps=fitting.steps - task.step) as trainer,
+            quiet_trainer(machine, logs.loggers(watch, task.step), max_steps=fitting.steps - task.step) as trainer,
         ):
             on_gpu = trainer.strategy.root_device.type == "cuda"
             trainer.fit(task, DataLoader(feed, batch_size=None, pin_memory=on_gpu))
@@ -154,6 +154,8 @@ class RasterTask(pl.LightningModule):
         self.register_buffer("weight", weight, persistent=False)
         self.good: Tensors = {name: value.detach().clone() for name, value in self.own.items()}
         self.fault = ""
+        self.logged = watch.checkpoints is not None and bool(watch.checkpoints.log)
+        self.losses: list[torch.Tensor] = []
 
     @property
     def own(self) -> Tensors:
@@ -190,6 +192,9 @@ class RasterTask(pl.LightningModule):
     def on_train_batch_end(self, *_: Any) -> None:
         """Save and tell, unless the step went wrong."""
         if not self.fault:
+            if self.losses:
+                logs.tell(self.trainer, {"loss": torch.stack(self.losses).sum() / len(self.weight)}, self.step)
+                self.losses.clear()
             done = self.step == self.fitting.steps
             self.watch.after(self.step, self.arrays, done=done, terminated=self.trainer.received_sigterm)
 
@@ -236,6 +241,8 @@ class RasterTask(pl.LightningModule):
         loss = loss_of(own, *given)
         loss = loss[:1] if alone else loss
         torch.autograd.backward(loss.sum())
+        if self.logged:
+            self.losses.append(loss.detach().sum())
         for name, value in zip(self.names, self.networks, strict=True):
             gradient = own[name].grad
             if gradient is not None:  # the noise has no part in the constraints

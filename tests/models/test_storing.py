@@ -193,7 +193,7 @@ def test_damaged_weights_are_refused(with_rasters: SMBModel, tmp_path: Path) -> 
     flipped[len(whole) // 2] ^= 1
     for data in (bytes(flipped), whole[:-1], b""):
         weights.write_bytes(data)
-        with pytest.raises(ValueError, match=r"does not have the checksum that model.json states; train again"):
+        with pytest.raises(ValueError, match=r"does not have the checksum that model.json states\. Remove it and run"):
             SMBModel.load(tmp_path / "m")
 
 
@@ -201,7 +201,7 @@ def test_a_description_that_was_cut_off_is_refused(model_folder: Path, tmp_path:
     shutil.copytree(model_folder, tmp_path / "m")
     about = tmp_path / "m" / "model.json"
     about.write_bytes(about.read_bytes()[:200])
-    with pytest.raises(ValueError, match=r"model\.json is no JSON \(.*\); train the model again"):
+    with pytest.raises(ValueError, match=r"model\.json is no JSON \(.*\)\. Remove it and run `glacierscale train`"):
         SMBModel.load(tmp_path / "m")
 
 
@@ -210,7 +210,7 @@ def test_another_format_and_no_model_are_refused(model_folder: Path, tmp_path: P
     about = json.loads((tmp_path / "m" / "model.json").read_text())
     for number in (2, 99):
         (tmp_path / "m" / "model.json").write_text(json.dumps(about | {"format": number}))
-        with pytest.raises(ValueError, match=f"holds a model of format {number}, expected 3; train again"):
+        with pytest.raises(ValueError, match=f"holds a model of format {number}, expected 3. Remove it and run"):
             SMBModel.load(tmp_path / "m")
     with pytest.raises(FileNotFoundError, match=r"no model at .*nothing: model.json is missing"):
         SMBModel.load(tmp_path / "nothing")

@@ -109,3 +109,19 @@ def test_the_training_options_of_a_model_beside_it_are_told(features, tmp_path):
     told = facts(smb, None)["Options"]["Train"]
     assert told["hold_out"] == "logo, lsygo"
     assert told["base"] == "yes"
+
+
+def test_stores_beside_the_page_are_linked_to_and_others_are_named(run, tmp_path):
+    smb, cube = run
+    folder = str(Path(smb.url).parent)
+    told = facts(smb, cube, stores=[smb, cube], folder=folder)["Stores"]
+    assert [row["store"] for row in told] == [
+        f'<a href="{Path(store.url).name}/">{Path(store.url).name}</a>' for store in (smb, cube)
+    ]
+    assert told[0]["what"] == schema.RECONSTRUCTION.title
+    assert told[0]["made by"] == "reconstruct"
+    away = facts(smb, None, stores=[smb], folder=str(tmp_path / "a" / "b" / "c"))["Stores"]
+    assert away[0]["store"] == Path(smb.url).name
+    named = Store.at(shutil.copytree(smb.url, tmp_path / "a&b.zarr"))
+    (row,) = facts(named, None, stores=[named], folder=str(tmp_path))["Stores"]
+    assert row["store"] == '<a href="a%26b.zarr/">a&amp;b.zarr</a>'
