@@ -123,9 +123,12 @@ def _simulate(inputs: Inputs, places: Sequence[str], options: EvolveOptions) -> 
 
     features = inputs.features.open()
     setting = Setting.of(inputs.model, inputs.cube.open(), features, options)
-    for found, store, stamp, finished in zip(inputs.patches, stores, stamps, done, strict=True):
-        if not finished:
-            patchwise.write(store, stamp, setting, features, found.open(), most=options.glaciers_per_block)
+    parts = [
+        patchwise.Part(store, stamp, found.open())
+        for found, store, stamp, finished in zip(inputs.patches, stores, stamps, done, strict=True)
+        if not finished
+    ]
+    patchwise.write(parts, setting, features, most=options.glaciers_per_block)
     return stores
 
 

@@ -14,36 +14,67 @@ let a glacier advance by what would thicken it by more than 5 m in a year, which
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 import torch
 
 from glacierscale.evolution.curves import POINTS
 from glacierscale.evolution.geometry import Ice
-from glacierscale.evolution.packing import Packed, block, check, pack, put_back
+from glacierscale.evolution.packing import Columns, check, pack
 
-_HIGH_M = 1e5  # lifts or sinks cells without ice out of the range of elevations
+Floats = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.integer]
+
+FLOOR = 1e-6
+"""Least share of the greatest thinning: any cell can lose its ice once nothing else is left (curves start at 0)."""
+
 _FLAT_M = 1e-6  # smaller ranges of elevation are rounding
 _AHEAD = 2.0  # cells are looked at that lose all their ice below so many times the first factor
 _SPENT = 1e-6  # share of the slope that others must have for the difference of sums to keep its digits
 _ALL = 1 - 1e-14  # share of the volume that counts as all of it: sums round
 _ALL_FACTOR = 1e300
-_WIDTH_OF_VOLUME = 1 / 3  # volume goes with the width times the depth, and the depth with the width squared
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """Curves of glaciers as straight lines between their points."""
+
+    level: Floats
+    """(glacier x point,) where the line from one point to the next would start at height 0"""
+    rise: Floats
+    """(glacier x point,) rise of the curve to the next point"""
+
+    @classmethod
+    def of(cls, curve: npt.ArrayLike) -> Lines:
+        """Of normalised thinning at heights from the top (0) to the terminus (1): (glacier, POINTS), see `curves`.
+
+        Raises
+        ------
+        ValueError
+            If it has another shape, is negative, not finite or 0 everywhere.
+        """
+        levels = np.asarray(curve, float)
+        if levels.ndim != 2 or levels.shape[1] != POINTS:
+            raise ValueError(f"curve has shape {levels.shape}; expected (glacier, {POINTS}), a row a glacier.")
+        if not ((levels >= 0) & np.isfinite(levels)).all() or not (levels.max(axis=1) > 0).all():
+            raise ValueError("a curve is negative, not finite or 0 everywhere; expected thinning from 0 to 1.")
+        levels = np.maximum(levels / levels.max(axis=1, keepdims=True), FLOOR)
+        rise = np.diff(levels, axis=1, append=levels[:, -1:])
+        return cls(level=(levels - rise * np.arange(POINTS)).ravel(), rise=rise.ravel())
 
 
 class Step(NamedTuple):
     """Ice after a year."""
 
-    thickness: torch.Tensor
-    """(member, row, width) m"""
-    unmet_m3: torch.Tensor
-    """(member, glacier) m3 of ice: change that found no ice to take, negative, or no cell to lie on, positive"""
+    columns: Columns
+    unmet_m3: Floats
+    """(segment,) m3 of ice: change that found no ice to take, negative, or no cell to lie on, positive"""
 
 
-def advance(
-    thickness: torch.Tensor, ice: Ice, curve: npt.ArrayLike | torch.Tensor, change_m3: torch.Tensor
-) -> torch.Tensor:
+def advance(thickness: torch.Tensor, ice: Ice, curve: npt.ArrayLike, change_m3: torch.Tensor) -> torch.Tensor:
     """Ice after a year in which each glacier gained or lost a volume.
 
     For many years `pack` once, then `step`: it also tells what change could not be met.
@@ -68,49 +99,64 @@ def advance(
     Raises
     ------
     ValueError
-        If thickness is negative or not finite, lies where there is no area, or the change is not finite; see `pack`.
+        If thickness is negative or not finite, lies where there is no area, or the change is not finite; see
+        `packing.pack` and `Lines`.
     """
-    check(thickness, ice)
-    packed = pack(ice, curve)
-    return packed.give(step(packed.take(thickness), packed, change_m3).thickness)
+    before = thickness.numpy()
+    check(before, ice)
+    members, glaciers = before.shape[:2]
+    if tuple(change_m3.shape) != (members, glaciers):
+        raise ValueError(
+            f"change has shape {tuple(change_m3.shape)}; expected {(members, glaciers)}, (member, glacier) m3."
+        )
+    used = np.broadcast_to(ice.cell_area.numpy() > 0, before.shape)
+    columns = Columns.of(pack([ice]), np.tile(np.arange(glaciers), members), before[used])
+    moved = step(columns, Lines.of(curve), change_m3.numpy().ravel()).columns
+    after = np.zeros_like(before)
+    after[used] = moved.on_cells(moved.thickness)
+    return torch.from_numpy(after)
 
 
-def step(thickness: torch.Tensor, packed: Packed, change_m3: torch.Tensor) -> Step:
-    """Ice after a year as `advance` moves it, in the packed form.
+def step(columns: Columns, lines: Lines, change_m3: Floats) -> Step:
+    """Ice after a year as `advance` moves it, packed.
 
     Parameters
     ----------
-    thickness : (member, row, width) m
-        Not checked; see `Packed.take` and `advance`.
-    packed : Packed
-    change_m3 : (member, glacier) m3 of ice
+    columns : Columns
+    lines : Lines
+        Of the glaciers of their ground.
+    change_m3 : (segment,) m3 of ice
 
     Raises
     ------
     ValueError
         If the change has another shape or is not finite.
     """
-    expected = (len(thickness), packed.shape[0])
-    if tuple(change_m3.shape) != expected:
-        raise ValueError(f"change has shape {tuple(change_m3.shape)}; expected {expected}, (member, glacier) m3.")
-    if not bool(change_m3.isfinite().all()):
-        count = int((~change_m3.isfinite()).sum())
-        raise ValueError(f"{count} of {change_m3.numel()} volume changes are not finite; expected m3 of ice.")
+    if change_m3.shape != columns.glacier.shape:
+        raise ValueError(f"change has shape {change_m3.shape}; expected {columns.glacier.shape}, (segment,) m3.")
+    if not np.isfinite(change_m3).all():
+        count = int((~np.isfinite(change_m3)).sum())
+        raise ValueError(f"{count} of {change_m3.size} volume changes are not finite; expected m3 of ice.")
     gains = change_m3 > 0
-    room, weight = thickness, _weights(thickness, packed)
-    if bool(gains.any()):
-        back = (packed.initial - thickness).clamp_(min=0).mul_(torch.sign(thickness))
-        room = torch.where(packed.spread(gains), back, thickness)
-        weight.mul_(torch.sign(room))
-    factor, beyond = _factor(room, weight, packed, change_m3.abs())
-    moved = torch.minimum(room, weight.mul_(packed.spread(factor)), out=weight)
+    thickness, room, weight = columns.thickness, columns.thickness, _weights(columns, lines)
+    if gains.any():
+        back = np.maximum(columns.initial - thickness, 0)
+        room = np.where(columns.spread(gains), back, thickness)
+        weight = np.where(room > 0, weight, 0.0)
+    factor, beyond = _factor(room, weight, columns, np.abs(change_m3))
+    moved = np.multiply(weight, columns.spread(factor), out=weight)
+    np.minimum(room, moved, out=moved)
     if room is thickness:
-        return Step(thickness - moved, -beyond)
-    after = torch.addcmul(thickness, moved, packed.spread(torch.sign(change_m3)))
-    return Step(after, torch.where(gains, _cross_front(after, packed, torch.where(gains, beyond, 0.0)), -beyond))
+        return Step(columns.with_ice(thickness - moved), -beyond)
+    after = columns.with_ice(thickness + moved * columns.spread(np.sign(change_m3)))
+    crossing = np.flatnonzero(gains & (beyond > 0))
+    unmet = np.where(gains, 0.0, -beyond)
+    if len(crossing):
+        after, unmet[crossing] = _cross_front(after, lines, crossing, beyond[crossing])
+    return Step(after, unmet)
 
 
-def covered_area(thickness: torch.Tensor, cell_area: torch.Tensor, initial: torch.Tensor) -> torch.Tensor:
+def covered_area(thickness: Floats, cell_area: Floats, initial: Floats) -> Floats:
     """Area under ice in cells that have thinned.
 
     Below what a cell resolves ice lies in hollows that narrow as it thins. In a parabolic one the width goes with the
@@ -127,139 +173,124 @@ def covered_area(thickness: torch.Tensor, cell_area: torch.Tensor, initial: torc
 
     Returns
     -------
-    torch.Tensor
+    numpy.ndarray
         (..., cell) m2: `cell_area` where ice is as thick as at the start or more, 0 where there is none.
     """
-    share = torch.where(initial > 0, thickness / initial, torch.sign(thickness))
-    return cell_area * share.clamp_(max=1).pow_(_WIDTH_OF_VOLUME)
+    known = initial > 0
+    whole = known.all()  # as with curves, and much faster
+    share = thickness / initial if whole else np.divide(thickness, initial, out=np.sign(thickness), where=known)
+    np.minimum(share, 1, out=share)
+    covered: Floats = np.cbrt(share, out=share)
+    covered *= cell_area
+    return covered
 
 
-def _weights(thickness: torch.Tensor, packed: Packed) -> torch.Tensor:
-    """Curve at the height of each cell of ice now, 0 without ice: (member, row, width).
-
-    The passes over all cells are what evolution costs: few of them, and in place.
-    """
-    iced = torch.sign(thickness)
-    surface = packed.bed + thickness
-    moved = torch.add(surface, iced, alpha=_HIGH_M)
-    top = _extreme(moved.amax(dim=-1), packed, "amax") - _HIGH_M
-    low = _extreme(torch.add(surface, iced, alpha=-_HIGH_M, out=moved).amin(dim=-1), packed, "amin") + _HIGH_M
+def _weights(columns: Columns, lines: Lines) -> Floats:
+    """Curve at the height of each column: (column,)."""
+    top, low = columns.highest, columns.lowest
+    steep = top - low > _FLAT_M
     # A glacier at one elevation has no curve: all its cells are at the first point and change alike.
-    scale = torch.where(top - low > _FLAT_M, (POINTS - 1) / (top - low), 0.0)
-    height = torch.addcmul(packed.spread(top * scale), surface, packed.spread(scale), value=-1, out=surface)
-    height.clamp_(0, POINTS - 1)
-    point = height.to(torch.int32).add_((packed.glacier * POINTS).to(torch.int32)[:, None]).reshape(-1)
-    rise = torch.index_select(packed.rise, 0, point, out=moved.view(-1)).view_as(height)
-    return packed.level.index_select(0, point).view_as(height).addcmul_(rise, height).mul_(iced)
+    scale = np.divide(POINTS - 1, top - low, out=np.zeros_like(top), where=steep)
+    height = columns.spread(top) - columns.surface
+    height *= columns.spread(scale)
+    np.minimum(height, POINTS - 1, out=height)
+    point = height.astype(np.intp)
+    point += columns.spread(columns.glacier * POINTS)
+    height *= lines.rise.take(point)
+    height += lines.level.take(point)
+    return height
 
 
-def _extreme(values: torch.Tensor, packed: Packed, reduce: str) -> torch.Tensor:
-    """Greatest or least value of each glacier: (member, row) -> (member, glacier)."""
-    if packed.whole:
-        return values
-    found = values.new_full((len(values), packed.shape[0]), -torch.inf if reduce == "amax" else torch.inf)
-    return found.scatter_reduce_(1, packed.glacier.expand_as(values), values, reduce)
-
-
-def _factor(
-    room: torch.Tensor, weight: torch.Tensor, packed: Packed, amount_m3: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _factor(room: Floats, weight: Floats, columns: Columns, amount_m3: Floats) -> tuple[Floats, Floats]:
     """Factor with which ``area x min(room, factor x weight)`` sums to the amount, and what is too much for any.
 
     Parameters
     ----------
-    room, weight : (member, row, width)
+    room, weight : (column,)
         Both 0 where nothing can change.
-    amount_m3 : (member, glacier), not negative
+    amount_m3 : (segment,), not negative
 
     Returns
     -------
-    factor, beyond : (member, glacier) m and m3
+    factor, beyond : (segment,) m and m3
     """
-    share = packed.area * weight
-    slope = packed.total(share)
-    first = torch.where(slope > 0, amount_m3 / slope, 0.0)
-    full_at = room / weight  # NaN where nothing can change, so never reached
-    ahead = (full_at <= packed.spread(_AHEAD * first)).view(-1).nonzero()[:, 0]
-    rows, width = packed.bed.shape
-    row = ahead // width
-    pair = row // rows * packed.shape[0] + packed.glacier[row % rows]
-    at, part = full_at.view(-1)[ahead], share.view(-1)[ahead]
+    share = columns.area * weight
+    slope = columns.total(share)
+    first = np.divide(amount_m3, slope, out=np.zeros_like(slope), where=slope > 0)
+    with np.errstate(invalid="ignore"):
+        full_at = room / weight  # NaN where nothing can change, so never reached
+    ahead = np.flatnonzero(full_at <= columns.spread(_AHEAD * first))
+    owner = columns.owner(ahead)
+    at, part = full_at.take(ahead), share.take(ahead)
 
-    def used(factor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        found = (at <= factor.view(-1)[pair]).nonzero()[:, 0]
-        number, lost = pair[found], part[found]
-        spent = slope.new_zeros(slope.numel()).index_add_(0, number, lost).view_as(slope)
-        taken = slope.new_zeros(slope.numel()).index_add_(0, number, lost * at[found]).view_as(slope)
-        return slope - spent, taken
+    def summed(values: Floats, number: Ints) -> Floats:
+        return np.bincount(number, values, minlength=len(slope)).astype(float, copy=False)
+
+    def used(factor: Floats) -> tuple[Floats, Floats]:
+        found = np.flatnonzero(at <= factor[owner])
+        number, lost = owner[found], part[found]
+        return slope - summed(lost, number), summed(lost * at[found], number)
 
     factor = _newton(first, amount_m3, used)
     # Beyond what was looked at, or where that was all there is, down to the last cell, sum what is left itself.
-    unseen = slope - slope.new_zeros(slope.numel()).index_add_(0, pair, part).view_as(slope)
-    hard = (factor > _AHEAD * first) | (unseen <= _SPENT * slope) & (amount_m3 > 0)
-    beyond = torch.zeros_like(factor)
-    if bool(hard.any()):
-        member, glacier = hard.nonzero().unbind(dim=1)
-        found, excess = _factor_in_full(*block((room, weight), packed, member, glacier), amount_m3[hard])
-        factor[hard], beyond[hard] = found, excess
+    hard = (factor > _AHEAD * first) | (slope - summed(part, owner) <= _SPENT * slope) & (amount_m3 > 0)
+    beyond = np.zeros_like(factor)
+    if hard.any():
+        alone, chosen = columns.only(np.flatnonzero(hard))
+        factor[hard], beyond[hard] = _factor_in_full(room[chosen], weight[chosen], alone, amount_m3[hard])
     return factor, beyond
 
 
-def _factor_in_full(
-    blocks: list[torch.Tensor], alone: Packed, amount_m3: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same for single glaciers: blocks (1, pair, cell) and amount (pair,) -> factor, beyond (pair,)."""
-    room, weight = blocks
-    share, volume = alone.area * weight, alone.area * room
-    full_at = torch.where(weight > 0, room / weight, 0.0)
-    capacity = volume.sum(dim=-1)
+def _factor_in_full(room: Floats, weight: Floats, columns: Columns, amount_m3: Floats) -> tuple[Floats, Floats]:
+    """The same from sums over all columns."""
+    share, volume = columns.area * weight, columns.area * room
+    full_at = np.divide(room, weight, out=np.zeros_like(room), where=weight > 0)
+    capacity = columns.total(volume)
     full = amount_m3 >= capacity * _ALL
 
-    def used(factor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        reached = full_at <= factor[..., None]
-        return torch.where(reached, 0.0, share).sum(dim=-1), torch.where(reached, volume, 0.0).sum(dim=-1)
+    def used(factor: Floats) -> tuple[Floats, Floats]:
+        reached = full_at <= columns.spread(factor)
+        return columns.total(np.where(reached, 0.0, share)), columns.total(np.where(reached, volume, 0.0))
 
-    factor = _newton(torch.zeros_like(capacity), torch.where(full, 0.0, amount_m3), used)
-    factor = torch.where(full, _ALL_FACTOR, factor)
-    return factor[0], torch.where(full, (amount_m3 - capacity).clamp(min=0), 0.0)[0]
+    factor = _newton(np.zeros_like(capacity), np.where(full, 0.0, amount_m3), used)
+    return np.where(full, _ALL_FACTOR, factor), np.where(full, np.maximum(amount_m3 - capacity, 0), 0.0)
 
 
-def _newton(
-    factor: torch.Tensor, amount: torch.Tensor, used: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-) -> torch.Tensor:
+def _newton(factor: Floats, amount: Floats, used: Callable[[Floats], tuple[Floats, Floats]]) -> Floats:
     """Root of a concave function that is linear between points, from below: each step passes points for good.
 
     `used` gives the slope there and the amount of all that is used up.
     """
     while True:
         slope, taken = used(factor)
-        further = torch.maximum(factor, torch.where(slope > 0, (amount - taken) / slope, factor))
-        if not bool((further > factor).any()):
+        further = np.maximum(factor, np.divide(amount - taken, slope, out=factor.copy(), where=slope > 0))
+        if not (further > factor).any():
             return factor
         factor = further
 
 
-def _cross_front(thickness: torch.Tensor, packed: Packed, gain_m3: torch.Tensor) -> torch.Tensor:
+def _cross_front(columns: Columns, lines: Lines, segment: Ints, gain_m3: Floats) -> tuple[Columns, Floats]:
     """Put what found no room on the bare cells of the first extent, the highest first, then everywhere by the curve.
 
-    `thickness` (member, row, width) changes in place; returns what found no cell, (member, glacier) m3.
+    Returns the columns, and what found no cell, (some segment,) m3.
     """
-    left = gain_m3.clone()
-    member, glacier = (gain_m3 > 0).nonzero().unbind(dim=1)
-    if not len(member):
-        return left
-    (ice,), alone = block((thickness,), packed, member, glacier)
-    amount = gain_m3[member, glacier]
-    bare = torch.where(ice[0] > 0, 0.0, alone.area * alone.initial)
-    order = torch.argsort(alone.bed + alone.initial, dim=1, descending=True, stable=True)
-    in_order = bare.gather(1, order)
-    before = in_order.cumsum(dim=1) - in_order
-    filled = torch.zeros_like(bare).scatter_(1, order, torch.minimum((amount[:, None] - before).clamp(min=0), in_order))
-    ice = ice + torch.where(bare > 0, filled / alone.area, 0.0)
-    over = (amount - bare.sum(dim=1)).clamp(min=0)
-    weight = _weights(ice, alone)
-    slope = alone.total(alone.area * weight)[0]
-    ice = ice + weight * torch.where(slope > 0, over / slope, 0.0)[:, None]
-    left[member, glacier] = torch.where(slope > 0, 0.0, over)
-    put_back(ice, thickness, packed, member, glacier)
-    return left
+    ground, thickness = columns.ground, columns.on_cells(columns.thickness)
+    ends, over = np.cumsum(columns.cells), gain_m3.copy()
+    for number, one in enumerate(segment.tolist()):
+        if columns.counts[one] == columns.cells[one]:
+            continue
+        cells = slice(ground.first[columns.glacier[one]], ground.first[columns.glacier[one] + 1])
+        own = thickness[ends[one] - columns.cells[one] : ends[one]]
+        bare = np.where(own > 0, 0.0, ground.area[cells] * ground.initial[cells])  # m3
+        order = np.argsort(-(ground.bed[cells] + ground.initial[cells]), kind="stable")
+        before = np.cumsum(bare[order]) - bare[order]
+        filled = np.minimum(np.maximum(gain_m3[number] - before, 0), bare[order])
+        own[order] += filled / ground.area[cells][order]
+        over[number] = max(gain_m3[number] - bare.sum(), 0.0)
+    whole = Columns.of(ground, columns.glacier, thickness)
+    more = np.zeros(len(columns.glacier))
+    more[segment] = over
+    weight = _weights(whole, lines)
+    slope = whole.total(whole.area * weight)
+    factor = np.divide(more, slope, out=np.zeros_like(slope), where=slope > 0)
+    return whole.with_ice(whole.thickness + weight * whole.spread(factor)), np.where(slope > 0, 0.0, more)[segment]

@@ -1,4 +1,4 @@
-"""Ice of glaciers as lists of cells, and its topography as it changes."""
+"""Ice of glaciers as lists of cells."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-
-from glacierscale.features.terrain import LOWEST_SHARE
 
 Floats = npt.NDArray[np.floating]
 
@@ -94,91 +92,12 @@ def surface_and_depth(rasters: Mapping[str, Floats]) -> tuple[Floats, Floats]:
     return np.where(known, surface, surface[known].max(initial=0.0)), depth  # a wall where nobody knows
 
 
-def topography(ice: Ice, thickness: torch.Tensor, covered: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Size and shape of glaciers with the ice that they have now (see `features.terrain.per_glacier`).
-
-    Parameters
-    ----------
-    ice : Ice
-    thickness : (member, glacier, cell) m
-    covered : (member, glacier, cell) m2
-        Area under ice in each cell, 0 where there is none.
-
-    Returns
-    -------
-    dict
-        ``area`` m2, ``volume`` m3, ``mean_elevation``, ``min_elevation``, ``max_elevation`` m and ``slope20`` degree,
-        each (member, glacier). Elevations and slopes of a glacier without ice are those of its ground.
-    """
-    surface = ice.bed + thickness
-    bare = ~(covered > 0).any(dim=-1, keepdim=True)
-    counted = torch.where(bare, ice.cell_area, covered)  # (member, glacier, cell)
-    low = torch.where(counted > 0, surface, torch.inf).amin(dim=-1)
-    high = torch.where(counted > 0, surface, -torch.inf).amax(dim=-1)
-    tongue = torch.where(surface <= (low + LOWEST_SHARE * (high - low))[..., None], counted, 0.0)
-    counted_area = counted.sum(dim=-1)
-    return {
-        "area": torch.where(bare[..., 0], 0.0, counted_area),
-        "volume": (thickness * ice.cell_area).sum(dim=-1),
-        "mean_elevation": (counted * surface).sum(dim=-1) / counted_area,
-        "min_elevation": low,
-        "max_elevation": high,
-        "slope20": (tongue * _slope(ice, surface)).sum(dim=-1) / tongue.sum(dim=-1),
-    }
-
-
-def area_at(
-    ice: Ice, thickness: torch.Tensor, covered: torch.Tensor, lowest_m: float, step_m: float, nodes: int
-) -> torch.Tensor:
-    """Area of ice at elevations in equal steps; a cell between two counts for both, for the nearer one more.
-
-    A mean over the ice of anything that is linear between the elevations is the mean over them weighted by this.
-
-    Parameters
-    ----------
-    ice : Ice
-    thickness : (member, glacier, cell) m
-    covered : (member, glacier, cell) m2
-    lowest_m, step_m : float
-        First elevation, and the step to the next.
-    nodes : int
-        How many; what lies outside counts for the first or the last.
-
-    Returns
-    -------
-    torch.Tensor
-        (member, glacier, node) m2
-    """
-    below, share = between(ice.bed + thickness, lowest_m, step_m, nodes)
-    upper = covered * share
-    out = torch.zeros(*thickness.shape[:-1], nodes, dtype=torch.float64)
-    out.scatter_add_(-1, below, covered - upper)
-    return out.scatter_add_(-1, below + 1, upper)
-
-
-def between(elevation_m: torch.Tensor, lowest_m: float, step_m: float, nodes: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Number of the node below each elevation, int, and how far it is on the way to the next, 0 to 1."""
-    place = ((elevation_m - lowest_m) / step_m).clamp(0, nodes - 1)
-    below = place.floor().clamp(max=nodes - 2)
-    return below.long(), place - below
-
-
 def to_grid(ice: Ice, values: torch.Tensor, fill: float) -> torch.Tensor:
     """Values of the cells of one glacier as patches: (..., 1, cell) -> (..., y, x)."""
     size = ice.patch_cells
     out = torch.full((*values.shape[:-2], size * size), fill, dtype=values.dtype)
     out[..., ice.row[0] * size + ice.column[0]] = values[..., 0, :]
     return out.reshape(*values.shape[:-2], size, size)
-
-
-def _slope(ice: Ice, surface: torch.Tensor) -> torch.Tensor:
-    """Slope of the surface by central differences: (member, glacier, cell) m -> degree."""
-    around = torch.cat([surface, ice.rim.expand(len(surface), *ice.rim.shape)], dim=-1)
-    west, east, north, south = (
-        around.gather(-1, ice.neighbour[:, side].expand(surface.shape)) for side in range(len(_SIDES))
-    )
-    steps = 2 * ice.dx[:, None]
-    return torch.rad2deg(torch.atan(torch.hypot((east - west) / steps, (south - north) / steps)))
 
 
 def _rectangle(iced: npt.NDArray[np.bool_], around: int) -> npt.NDArray[np.bool_]:

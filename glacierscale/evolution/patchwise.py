@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,11 @@ import xarray as xr
 
 from glacierscale import compute, provenance, schema
 from glacierscale.evolution import geometry
-from glacierscale.evolution.coupling import Coupling
+from glacierscale.evolution.coupling import Local
 from glacierscale.evolution.geometry import Ice
+from glacierscale.evolution.moving import by_curve, by_flow
 from glacierscale.evolution.setting import Setting
-from glacierscale.evolution.simulation import VALUES_AT_ONCE, Run, by_curve, by_flow, look, nodes_of, simulate
+from glacierscale.evolution.simulation import VALUES_AT_ONCE, Glacier, Run, nodes_of, shape_at_start, simulate
 from glacierscale.evolution.site import Site
 from glacierscale.evolution.thickness import scaled_thickness
 from glacierscale.store import Block, Store
@@ -28,8 +30,11 @@ NO_ICE = "gone at the start: no cell of its patch has ice; check the thickness t
 ROOM_CELLS = 5
 """How far around its first extent ice may flow, cells of the patch."""
 
-_COPIES, _BYTES_OF_CELL_AT_WORK = 3, 200
+_COPIES, _BYTES_OF_CELL_AT_WORK = 3, 400
 """Copies of what is stored as it is packed, and peak bytes of a cell of a row of those worked on together."""
+
+_NODES, _BYTES_OF_TERMS = 150, 16
+"""Elevations of a tall glacier at which both terms of its balance are kept for every scenario and year."""
 
 
 SERIES = ("area", "volume", "smb", "runoff", "sea_level")
@@ -40,25 +45,68 @@ _MAPS, _GROUND = ("thickness", "ice_fraction"), ("surface", "bed")
 _Loaded = tuple[xr.Dataset, xr.Dataset, list[Floats | None]]
 
 
-def write(
-    store: Store, stamp: provenance.Stamp, setting: Setting, features: xr.Dataset, patches: xr.Dataset, *, most: int
-) -> None:
-    """Run every glacier of one store of patches, writing what is missing.
+class Part(NamedTuple):
+    """One store of patches and the store of ice maps that is made of it."""
+
+    store: Store
+    stamp: provenance.Stamp
+    patches: xr.Dataset
+    """Lazy"""
+
+
+class _Block(NamedTuple):
+    """A block of one of the parts."""
+
+    part: int
+    block: Block
+    store: str
+
+    def __str__(self) -> str:
+        return f"{self.block} of {self.store}"
+
+
+def write(parts: Sequence[Part], setting: Setting, features: xr.Dataset, *, most: int) -> None:
+    """Run every glacier of some stores of patches, all their blocks side by side, writing what is missing.
 
     Parameters
     ----------
-    store : Store
-        Of ice maps.
-    stamp : Stamp
+    parts : sequence of Part
     setting : Setting
-    features, patches : xarray.Dataset
+    features : xarray.Dataset
         Lazy.
     most : int
         Glaciers in a block at most.
     """
-    size, scenarios = patches.sizes["x"], len(setting.futures.wanted)
+    works = _Works(
+        tuple(_Blocks(setting, features, part.patches) for part in parts), tuple(part.store for part in parts)
+    )
+    with ExitStack() as stack:
+        held = [stack.enter_context(part.store.hold()) for part in parts]
+        for part in parts:
+            size = part.patches.sizes["x"]
+            sizes = {"glacier": part.patches.sizes["glacier"], "y": size, "x": size}
+            part.store.declare(_static(setting, features), part.stamp, sizes=sizes, chunks={"glacier": most})
+
+        def check() -> None:
+            for one in held:
+                one.check()
+
+        job = compute.Job(works.load, works.compute, works.write)
+        left = [
+            _Block(number, block, PurePosixPath(part.store.url).name)
+            for number, part in enumerate(parts)
+            for block in part.store.missing()
+        ]
+        left.sort(key=lambda one: -parts[one.part].patches.sizes["x"])  # the longest first
+        needs = max(blocks.block_bytes(most) for blocks in works.blocks)
+        compute.run(job, left, label="evolve patches, blocks", bytes_each=needs, check=check)
+
+
+def _static(setting: Setting, features: xr.Dataset) -> xr.Dataset:
+    """What tells members, years and snapshots of a store of ice maps."""
+    scenarios = len(setting.futures.wanted)
     names = [own.name for own in setting.futures.wanted]
-    static = xr.Dataset(
+    return xr.Dataset(
         {
             **setting.static(),
             "snapshot_year": ("snapshot", np.tile(np.array(setting.snapshots, np.int32), scenarios)),
@@ -67,13 +115,26 @@ def write(
         attrs={name: features.attrs[name] for name in ("region", "hemisphere")}
         | {"net": setting.net, "method": setting.method},
     )
-    blocks = _Blocks(setting, features, patches)
-    with store.hold() as held:
-        sizes = {"glacier": patches.sizes["glacier"], "y": size, "x": size}
-        store.declare(static, stamp, sizes=sizes, chunks={"glacier": most})
-        job = compute.Job(blocks.load, blocks.compute, store.write)
-        label = f"evolve {size} cells, blocks"
-        compute.run(job, store.missing(), label=label, bytes_each=blocks.block_bytes(most), check=held.check)
+
+
+@dataclass(frozen=True)
+class _Works:
+    """Steps of the work on a block of any part."""
+
+    blocks: tuple[_Blocks, ...]
+    stores: tuple[Store, ...]
+
+    def load(self, one: _Block) -> _Loaded:
+        """See `_Blocks`."""
+        return self.blocks[one.part].load(one.block)
+
+    def compute(self, one: _Block, loaded: _Loaded) -> dict[str, npt.NDArray[Any]]:
+        """See `_Blocks`."""
+        return self.blocks[one.part].compute(one.block, loaded)
+
+    def write(self, one: _Block, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        """To the store of the part."""
+        self.stores[one.part].write(one.block, arrays)
 
 
 @dataclass(frozen=True)
@@ -98,6 +159,7 @@ class _Blocks:
         reason = np.where(early != "", early, late).astype(object)
         out = self._blank(block.stop - block.start)
         observed = np.isin(schema.text(features.unit_id.values), self.setting.model.unit_id)
+        glaciers: dict[int, tuple[Glacier, dict[str, Floats]]] = {}
         for number in np.flatnonzero(reason == "").tolist():
             rasters, out["thickness_estimated"][number] = channels(part, number)
             around = ROOM_CELLS if self.setting.method == "sia" else None
@@ -105,8 +167,11 @@ class _Blocks:
             if not ice.bed.numel():
                 reason[number] = NO_ICE
                 continue
-            run = one(self.setting, ice, features, number, observed=bool(observed[number]), own=curves[number])
-            for name, values in self._stored(run, ice, rasters).items():
+            seen, own = bool(observed[number]), curves[number]
+            glaciers[number] = glacier_of(self.setting, ice, features, number, observed=seen, own=own), rasters
+        runs = run(self.setting, [glacier for glacier, _ in glaciers.values()])
+        for (number, (glacier, rasters)), found in zip(glaciers.items(), runs, strict=True):
+            for name, values in self._stored(found, glacier.ice, rasters).items():
                 out[name][(number,) if name in _GROUND else (slice(None), number)] = values
         identity = {name: part[name].values for name in (*schema.IDENTITY, *schema.PLACEMENT, "feature_row")}
         return {**identity, **out, "set_aside": schema.text(reason)}
@@ -140,13 +205,14 @@ class _Blocks:
     def block_bytes(self, glaciers: int) -> int:
         """Peak memory of one block of a number of glaciers in work, about."""
         stored = sum(values.nbytes for values in self._blank(1).values())
-        return glaciers * stored * _COPIES + VALUES_AT_ONCE * _BYTES_OF_CELL_AT_WORK
+        terms = len(self.setting.futures.wanted) * len(self.setting.years) * _NODES * _BYTES_OF_TERMS
+        return glaciers * (stored * _COPIES + terms) + VALUES_AT_ONCE * _BYTES_OF_CELL_AT_WORK
 
 
-def one(
-    setting: Setting, ice: Ice, features: xr.Dataset, glacier: int, *, observed: bool, own: Floats | None = None
-) -> Run:
-    """Run one glacier of a (loaded) block of features.
+def glacier_of(
+    setting: Setting, ice: Ice, features: xr.Dataset, number: int, *, observed: bool, own: Floats | None = None
+) -> Glacier:
+    """One glacier of a (loaded) block of features, ready to run.
 
     Parameters
     ----------
@@ -154,21 +220,29 @@ def one(
     ice : Ice
         Of the glacier.
     features : xarray.Dataset
-    glacier : int
+    number : int
         Its position in them.
     observed : bool
         Whether the model was trained on it.
     own : (point,), optional
         Its curve of thinning; None takes that of its size class.
     """
-    net = setting.near if observed else setting.far
-    site = Site.of(features, glacier, int(setting.years[0]))
-    weather = setting.futures.weather(features, glacier, setting.years)
-    nodes = nodes_of(ice)
-    start, _ = look(ice, ice.thickness[None], nodes)
-    coupling = Coupling(setting.model, net, site, weather, nodes, start)
-    move_of = partial(by_curve, own=own) if setting.method == "delta_h" else by_flow
-    return simulate(ice, nodes, coupling, move_of, setting.course(net))
+    net, nodes = setting.near if observed else setting.far, nodes_of(ice)
+    local = Local.of(
+        setting.model,
+        net,
+        Site.of(features, number, int(setting.years[0])),
+        setting.futures.weather(features, number, setting.years),
+        nodes,
+        shape_at_start(ice, nodes).at_nodes,
+    )
+    return Glacier(ice=ice, local=local, members=setting.members_of[net], own=own)
+
+
+def run(setting: Setting, glaciers: Sequence[Glacier]) -> list[Run]:
+    """Run glaciers with patches of one size."""
+    move_of = by_curve if setting.method == "delta_h" else by_flow
+    return simulate(setting.model, glaciers, move_of, setting.course)
 
 
 def channels(patches: xr.Dataset, glacier: int) -> tuple[dict[str, Floats], bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,8 @@ class Setting:
     """Net of the others"""
     members: int
     """How many of the model; nets that have fewer use them over again"""
+    members_of: Mapping[str, tuple[int, ...]]
+    """Members of each of the nets that are run"""
     futures: Futures
     years: Ints
     """(hydro_year,)"""
@@ -64,12 +67,15 @@ class Setting:
                 f"first is {options.first}, but the features have climate and topography of {known[0]}..{known[-1]}; "
                 "expected a year among them, that of the survey of surface and thickness."
             )
-        most = max(model.members_of(net) for net in (near, far))
+        have = {net: model.members_of(net) for net in (near, far)}
+        most = max(have.values())
+        members = min(options.members or most, most)
         setting = cls(
             model=model,
             near=near,
             far=far,
-            members=min(options.members or most, most),
+            members=members,
+            members_of={net: tuple(number % count for number in range(members)) for net, count in have.items()},
             futures=Futures.of(cube, options.scenarios),
             years=np.arange(options.first, options.until + 1, dtype=np.int32),
             snapshots=tuple(year for year in options.snapshots if options.first <= year <= options.until)
@@ -94,12 +100,11 @@ class Setting:
         found = self.thinning.isel(glacier=rows).values.astype(float)
         return [own if np.isfinite(own).all() else None for own in found]
 
-    def course(self, net: str) -> Course:
-        """What is run with a net."""
-        have = self.model.members_of(net)
+    @property
+    def course(self) -> Course:
+        """What is run."""
         return Course(
             scenarios=len(self.futures.wanted),
-            members=tuple(number % have for number in range(self.members)),
             years=len(self.years),
             snapshots=tuple(int(np.searchsorted(self.years, year)) for year in self.snapshots),
         )

@@ -1,30 +1,30 @@
-"""One glacier through the years: balance on the surface of the day, then ice moved, then balance again."""
+"""Glaciers through the years: balance on the surface of the day, then ice moved, then balance again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from glacierscale.evolution import curves, delta_h, geometry, packing, sia
-from glacierscale.evolution.coupling import Coupling, Shape
+from glacierscale.evolution.coupling import Coupling, Local, Rows, Shape
 from glacierscale.evolution.geometry import Ice
+from glacierscale.evolution.packing import Columns, pack
 from glacierscale.evolution.site import NODE_STEP_M, Nodes
+from glacierscale.evolution.topography import Around, area_at, topography
+from glacierscale.evolution.topography import Nodes as Levels
+from glacierscale.models.bundle import SMBModel
 from glacierscale.units import ICE_DENSITY_KG_M3, OCEAN_AREA_M2, WATER_DENSITY_KG_M3
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
-Move = Callable[[torch.Tensor, torch.Tensor, Shape, int], torch.Tensor]
-"""(row, 1, cell) m of ice, (row,) kg m-2, shape and position of the year -> (row, 1, cell) m of ice at its end."""
 
-VALUES_AT_ONCE = 2**20
-"""Cells of all rows that are worked on together, about; members that would be more follow one after the other."""
+VALUES_AT_ONCE = 2**17
+"""Cells of all rows that are worked on together, about: few enough for the cache, many enough to outweigh the calls."""
 
 _ROOM_M = 200.0  # how far above and below its cells a surface may come before balances stop to change
-_FILM_M = 0.01  # thinner ice that flow left is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +68,60 @@ class Course:
 
     scenarios: int
     """How many."""
-    members: tuple[int, ...]
-    """Members of the net, the same in every scenario."""
     years: int
     """How many; the first is that of the survey, whose balance moves nothing."""
     snapshots: tuple[int, ...]
     """Positions of the years whose thickness is kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Glacier:
+    """One glacier that is run."""
+
+    ice: Ice
+    local: Local
+    members: tuple[int, ...]
+    """Of its net, the same in every scenario"""
+    own: Floats | None = None
+    """(point,) its curve of thinning; None takes that of its size class"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Rows of some glaciers that are worked on together."""
+
+    glaciers: tuple[Glacier, ...]
+    rows: Rows
+    start: Columns
+    """A segment a row"""
+    around: Around
+    levels: Levels
+    """Elevations of the nodes of each row"""
+    coupling: Coupling
+
+    @classmethod
+    def of(cls, model: SMBModel, glaciers: Sequence[Glacier], rows: Rows) -> Group:
+        """Rows of a task name their glacier by its position in these."""
+        ices, own = [one.ice for one in glaciers], [one.local for one in glaciers]
+        ground, each, glacier = pack(ices), np.arange(len(glaciers)), rows.glacier
+        nodes = [one.nodes for one in own]
+        alone = look(Columns.at_start(ground, each), Around.of(ices, each), levels_of(nodes, each))[0]
+        return cls(
+            glaciers=tuple(glaciers),
+            rows=rows,
+            start=Columns.at_start(ground, glacier),
+            around=Around.of(ices, glacier),
+            levels=levels_of(nodes, glacier),
+            coupling=Coupling(model, own, alone, rows),
+        )
+
+
+class Move(Protocol):
+    """What moves ice in a year, given columns, balance (row,) kg m-2, shape of the rows and position of the year."""
+
+    def __call__(self, columns: Columns, balance_kg_m2: Floats, shape: Shape, year: int, /) -> Columns:
+        """Columns at the end of the year."""
+        ...
 
 
 def nodes_of(ice: Ice) -> Nodes:
@@ -82,154 +130,126 @@ def nodes_of(ice: Ice) -> Nodes:
     return Nodes.over(low - _ROOM_M, high + _ROOM_M)
 
 
-def look(ice: Ice, thickness: torch.Tensor, nodes: Nodes) -> tuple[Shape, Floats]:
-    """Shape and volume (row,) m3 of one glacier with ice (row, 1, cell) m."""
-    covered = _covered(ice, thickness)
-    found = {name: value[:, 0].numpy() for name, value in geometry.topography(ice, thickness, covered).items()}
-    at_nodes = geometry.area_at(ice, thickness, covered, nodes.lowest_m, NODE_STEP_M, nodes.count)[:, 0].numpy()
+def levels_of(nodes: Sequence[Nodes], glacier: Ints) -> Levels:
+    """Nodes of the glacier of each row."""
+    counts = np.array([one.count for one in nodes])[glacier]
+    lowest = np.array([one.lowest_m for one in nodes])[glacier]
+    return Levels(lowest_m=lowest, first=np.concatenate([[0], np.cumsum(counts)]), step_m=NODE_STEP_M)
+
+
+def look(columns: Columns, around: Around, levels: Levels) -> tuple[Shape, Floats, Floats]:
+    """Shape and volume (row,) m3 of rows, and the area under ice of each column, m2."""
+    found = topography(columns, around)
     shape = Shape(
         area_m2=found["area"],
         mean_elevation=found["mean_elevation"],
         max_elevation=found["max_elevation"],
         slope20=found["slope20"],
-        at_nodes=at_nodes,
+        at_nodes=area_at(columns, found["covered"], levels),
+        first=levels.first,
     )
-    return shape, found["volume"]
+    return shape, found["volume"], found["covered"]
+
+
+def shape_at_start(ice: Ice, nodes: Nodes) -> Shape:
+    """Of one glacier."""
+    alone = np.zeros(1, int)
+    return look(Columns.at_start(pack([ice]), alone), Around.of([ice], alone), levels_of([nodes], alone))[0]
 
 
 def simulate(
-    ice: Ice,
-    nodes: Nodes,
-    coupling: Coupling,
-    move_of: Callable[[Ice, Nodes, Coupling, Ints], Move],
-    course: Course,
-) -> Run:
-    """Run one glacier through all years, in every scenario and by every member.
+    model: SMBModel, glaciers: Sequence[Glacier], move_of: Callable[[Group], Move], course: Course
+) -> list[Run]:
+    """Run glaciers through all years, in every scenario and by every member.
 
     Parameters
     ----------
-    ice : Ice
-        Of one glacier.
-    nodes : Nodes
-        Its elevations.
-    coupling : Coupling
-        Its balance.
+    model : SMBModel
+    glaciers : sequence of Glacier
+        With patches of one size.
     move_of : callable
-        `by_curve` or `by_flow`: makes what moves the ice of rows, given the scenario of each.
+        Makes what moves the ice of a group of rows: see `moving`.
     course : Course
-        Years, scenarios and members.
+        Years and scenarios.
     """
-    together = max(1, VALUES_AT_ONCE // (course.scenarios * ice.bed.shape[1]))
-    parts = []
-    for first in range(0, len(course.members), together):
-        some = course.members[first : first + together]
-        scenario = np.repeat(np.arange(course.scenarios), len(some))
-        move = move_of(ice, nodes, coupling, scenario)
-        parts.append(_some_members(ice, nodes, coupling, move, course, scenario, some))
+    parts: list[list[Run]] = [[] for _ in glaciers]
+    for tasks in _groups(glaciers, course.scenarios):
+        numbers = list(dict.fromkeys(number for number, _ in tasks))
+        task = tuple((numbers.index(number), members) for number, members in tasks)
+        group = Group.of(model, [glaciers[number] for number in numbers], Rows(task=task, scenarios=course.scenarios))
+        for (number, _), run in zip(tasks, _run(group, move_of(group), course), strict=True):
+            parts[number].append(run)
+    return [_joined(own, len(glacier.members), course) for own, glacier in zip(parts, glaciers, strict=True)]
+
+
+def _groups(glaciers: Sequence[Glacier], scenarios: int) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
+    """Glaciers and some of their members each, what is worked on together; how a glacier is cut is its own affair."""
+    found: list[tuple[int, tuple[int, ...]]] = []
+    values = 0
+    for number, glacier in enumerate(glaciers):
+        of_member = scenarios * glacier.ice.bed.shape[1]
+        together = max(1, VALUES_AT_ONCE // of_member)
+        for first in range(0, len(glacier.members), together):
+            members = glacier.members[first : first + together]
+            if found and values + of_member * len(members) > VALUES_AT_ONCE:
+                yield found
+                found, values = [], 0
+            found.append((number, members))
+            values += of_member * len(members)
+    if found:
+        yield found
+
+
+def _joined(parts: Sequence[Run], members: int, course: Course) -> Run:
+    """One glacier of the runs of some of its members each, whose maps are sums over them."""
 
     def by_row(name: str) -> Floats:
         values = [getattr(part, name).reshape(course.scenarios, -1, course.years) for part in parts]
         return np.concatenate(values, axis=1).reshape(-1, course.years)
 
-    maps = {name: sum(getattr(part, name) for part in parts) / len(course.members) for name in ("thickness", "covered")}
+    maps = {name: sum(getattr(part, name) for part in parts) / members for name in ("thickness", "covered")}
     return Run(**{name: by_row(name) for name in ("area", "volume", "smb")}, **maps)
 
 
-def _some_members(
-    ice: Ice, nodes: Nodes, coupling: Coupling, move: Move, course: Course, scenario: Ints, members: Sequence[int]
-) -> Run:
-    """Some members through all years; thickness and cover are sums over them."""
-    thickness = ice.thickness.expand(len(scenario), *ice.thickness.shape)
-    start, there = look(ice, thickness, nodes)[0], np.ones(len(scenario), bool)
-    shape = start
-    series = {name: np.zeros((len(scenario), course.years)) for name in ("area", "volume", "smb")}
-    kept = np.zeros((2, course.scenarios, len(course.snapshots), ice.bed.shape[1]))
+def _run(group: Group, move: Move, course: Course) -> list[Run]:
+    """Every task through all years; thickness and cover are sums over its members."""
+    columns, coupling = group.start, group.coupling
+    shape, there = coupling.start, np.ones(len(columns.glacier), bool)
+    series = {name: np.zeros((len(there), course.years)) for name in ("area", "volume", "smb")}
+    kept: dict[int, list[Floats]] = {}
     for year in range(course.years):
-        balance = np.where(there, coupling.balance(year, shape, scenario, members), 0.0)
+        balance = np.where(there, coupling.balance(year, shape), 0.0)
         if year:
-            moved = move(thickness, torch.from_numpy(balance), shape, year)
-            thickness = torch.where(torch.from_numpy(there)[:, None, None], moved, 0.0)
-        shape, volume = look(ice, thickness, nodes)
+            columns = move(columns, balance, shape, year)
+            if (columns.counts > 0)[~there].any():  # what is gone stays gone
+                columns = columns.with_ice(np.where(columns.spread(there), columns.thickness, 0.0))
+        shape, volume, covered = look(columns, group.around, group.levels)
         there &= shape.area_m2 > 0
         series["smb"][:, year], series["area"][:, year], series["volume"][:, year] = balance, shape.area_m2, volume
-        shape = shape.where(there, start)  # what is gone has a shape all the same, so that its balance is a number
-        for number in np.flatnonzero(np.array(course.snapshots) == year):
-            kept[:, :, number] += _mapped(ice, thickness, course.scenarios)
-    return Run(**series, thickness=kept[0], covered=kept[1])
+        shape = shape.where(there, coupling.start)  # what is gone has a shape all the same, so that its balance is one
+        if year in course.snapshots:
+            kept[year] = _mapped(columns, covered, group)
+    ends = np.cumsum(group.rows.sizes)[:-1]
+    maps = zip(*(kept[year] for year in course.snapshots), strict=True)
+    by_task = zip(*(np.split(series[name], ends) for name in ("area", "volume", "smb")), maps, strict=True)
+    return [_run_of(*found) for found in by_task]
 
 
-def _mapped(ice: Ice, thickness: torch.Tensor, scenarios: int) -> Floats:
-    """Ice spread over whole cells (m) and the share of each cell that is ice, summed over members."""
-    share = ice.cell_area / ice.dx[:, None] ** 2
-    both = torch.stack([thickness * share, _covered(ice, thickness) / ice.dx[:, None] ** 2])[:, :, 0]
-    return both.reshape(2, scenarios, -1, both.shape[-1]).sum(dim=2).numpy()
+def _run_of(area: Floats, volume: Floats, smb: Floats, maps: Sequence[Floats]) -> Run:
+    both = np.stack(maps, axis=2)  # (2, scenario, snapshot, cell)
+    return Run(area=area, volume=volume, smb=smb, thickness=both[0], covered=both[1])
 
 
-def _covered(ice: Ice, thickness: torch.Tensor) -> torch.Tensor:
-    """Area under ice: (row, 1, cell) m2."""
-    return delta_h.covered_area(thickness, ice.cell_area, ice.thickness)
+def _mapped(columns: Columns, covered: Floats, group: Group) -> list[Floats]:
+    """Of each task ice spread over whole cells (m) and the share of each cell that is ice, summed over members.
 
-
-def by_curve(ice: Ice, nodes: Nodes, coupling: Coupling, scenario: Ints, *, own: Floats | None = None) -> Move:
-    """Elevation changes along the glacier's curve, (point,) in `own`, or that of its size class (Huss et al. 2010).
-
-    The whole balance is ice.
+    (2, scenario, cell) each.
     """
-    del nodes, coupling, scenario
-    area = torch.where(ice.thickness > 0, ice.cell_area, 0.0).sum(dim=-1)
-    packed = packing.pack(ice, curves.class_curves(area.numpy()) if own is None else own[None])
-
-    def move(thickness: torch.Tensor, balance_kg_m2: torch.Tensor, shape: Shape, year: int) -> torch.Tensor:
-        del year
-        change_m3 = balance_kg_m2 * torch.from_numpy(shape.area_m2) / ICE_DENSITY_KG_M3
-        return packed.give(delta_h.step(packed.take(thickness), packed, change_m3[:, None]).thickness)
-
-    return move
-
-
-def by_flow(ice: Ice, nodes: Nodes, coupling: Coupling, scenario: Ints) -> Move:
-    """Shallow-ice flow under a balance that changes with elevation as that of the model's base does.
-
-    The profile is shifted so that its mean over the ice is the glacier's balance. Beyond the first outline ice may
-    flow and melt, but snow that falls there is not the glacier's.
-    """
-    grid = (int(ice.row.max() - ice.row.min()) + 1, int(ice.column.max() - ice.column.min()) + 1)
-    cell = ice.dx[:, None] ** 2
-    share = ice.cell_area / cell
-    outside = ice.thickness == 0
-
-    def on_grid(values: torch.Tensor) -> torch.Tensor:
-        return values.reshape(*values.shape[:-2], *grid)
-
-    def move(thickness: torch.Tensor, balance_kg_m2: torch.Tensor, shape: Shape, year: int) -> torch.Tensor:
-        del shape
-        profile = torch.from_numpy(coupling.profile(year)[scenario])[:, None]  # (row, 1, node)
-        below, way = geometry.between(ice.bed + thickness, nodes.lowest_m, NODE_STEP_M, nodes.count)
-        at_cell = profile.gather(-1, below) * (1 - way) + profile.gather(-1, below + 1) * way
-        covered = _covered(ice, thickness)
-        gain_kg_m2 = _shifted(at_cell, covered, outside, balance_kg_m2)
-        moved = sia.advance(
-            on_grid(thickness * share),
-            on_grid(ice.bed.expand_as(thickness)),
-            on_grid(gain_kg_m2 * covered / cell / ICE_DENSITY_KG_M3),
-            ice.dx.expand(len(thickness)),
-        ).thickness.reshape(thickness.shape)
-        return torch.where(moved < _FILM_M, 0.0, moved / share)
-
-    return move
-
-
-def _shifted(
-    at_cell: torch.Tensor, area_m2: torch.Tensor, outside: torch.Tensor, balance_kg_m2: torch.Tensor
-) -> torch.Tensor:
-    """A profile moved up or down until its mean over the ice is the balance: (row, 1, cell) kg m-2, 0 off the ice.
-
-    Cells beyond the first outline that would gain take no part; the others make up for it.
-    """
-    total = balance_kg_m2[:, None] * area_m2.sum(dim=-1)
-
-    def moved(weight: torch.Tensor) -> torch.Tensor:
-        shift = (total - (weight * at_cell).sum(dim=-1)) / weight.sum(dim=-1).clamp(min=1.0)
-        return torch.where(weight > 0, at_cell + shift[..., None], 0.0)
-
-    return moved(torch.where(outside & (moved(area_m2) > 0), 0.0, area_m2))
+    whole = columns.spread(group.around.dx) ** 2
+    both = np.stack([columns.on_cells(columns.thickness * columns.area / whole), columns.on_cells(covered / whole)])
+    out, end = [], 0
+    for (glacier, members), rows in zip(group.rows.task, group.rows.sizes.tolist(), strict=True):
+        start, end = end, end + rows * group.glaciers[glacier].ice.bed.shape[1]
+        own = both[:, start:end].reshape(2, group.rows.scenarios, len(members), -1)
+        out.append(own.sum(axis=2))
+    return out

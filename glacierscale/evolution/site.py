@@ -30,6 +30,21 @@ class Weather:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rain:
+    """How featurize brings precipitation of the climate to glaciers."""
+
+    precip_factor: float
+    """Factor on the climate's precipitation"""
+    precip_gradient_per_km: float
+    """Its relative increase with height"""
+
+    def factor(self, rise_m: Floats) -> Floats:
+        """Factor on the climate's precipitation, so far above its height."""
+        factor: Floats = self.precip_factor * np.maximum(1 + self.precip_gradient_per_km * (rise_m / 1000), 0)
+        return factor
+
+
+@dataclass(frozen=True, kw_only=True)
 class Site:
     """One glacier as the features know it."""
 
@@ -49,10 +64,7 @@ class Site:
     """(band,) m2"""
     sigma_k: float
     """Standard deviation of daily temperature within a month, K"""
-    precip_factor: float
-    """Factor on the climate's precipitation"""
-    precip_gradient_per_km: float
-    """Its relative increase with height"""
+    rain: Rain
 
     @classmethod
     def of(cls, features: xr.Dataset, glacier: int, first_year: int) -> Site:
@@ -81,15 +93,15 @@ class Site:
             band_elevation=features.band_elevation.values[glacier].astype(float),
             band_area=features.band_area.values[glacier].astype(float),
             sigma_k=float(features.attrs["degree_day_sigma_k"]),
-            precip_factor=float(recipe["precip_factor"]),
-            precip_gradient_per_km=float(recipe["precip_gradient_per_km"]),
+            rain=Rain(
+                precip_factor=float(recipe["precip_factor"]),
+                precip_gradient_per_km=float(recipe["precip_gradient_per_km"]),
+            ),
         )
 
     def wetter(self, mean_elevation_m: Floats) -> Floats:
         """Factor on the climate's precipitation of a glacier of some mean elevation, as in featurize."""
-        rise_km = (mean_elevation_m - self.ref_height) / 1000
-        factor: Floats = self.precip_factor * np.maximum(1 + self.precip_gradient_per_km * rise_km, 0)
-        return factor
+        return self.rain.factor(mean_elevation_m - self.ref_height)
 
 
 def unraised(features: xr.Dataset, glacier: int) -> tuple[Floats, Floats]:

@@ -6,7 +6,7 @@ product.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,6 +17,9 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 Floats = npt.NDArray[np.floating]
+
+SLOPE = 0.05
+"""Of the leaky rectifiers below zero."""
 
 
 class Network(nn.Module):
@@ -30,7 +33,7 @@ class Network(nn.Module):
         sizes = [inputs, *hidden]
         layers: list[nn.Module] = []
         for width, following in pairwise(sizes):
-            layers += [nn.Linear(width, following), nn.LeakyReLU(0.05)]
+            layers += [nn.Linear(width, following), nn.LeakyReLU(SLOPE)]
         last = nn.Linear(sizes[-1], 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -77,3 +80,25 @@ class MLP:
         with torch.no_grad():
             out = forward(own, self.hidden, x.expand(count, *x.shape))
         return out.numpy() * self.scale[fold]  # type: ignore[no-any-return]
+
+    def one_each(self, fold: int, member: npt.NDArray[np.integer]) -> Callable[[Floats], Floats]:
+        """Prediction of rows by one member each: (row, member, predictor) standardised -> (row, member) kg m-2.
+
+        Sums run over inputs from first to last, so that no row depends to the last bit on how many others there are.
+        """
+        layers = []
+        for number in range(len(self.hidden) + 1):
+            weight, bias = (self.parameters[f"layers.{2 * number}.{name}"][fold][member] for name in ("weight", "bias"))
+            layers.append((np.ascontiguousarray(weight.swapaxes(1, 2)), bias))  # (member, in, out), (member, out)
+
+        def predict(scaled: Floats) -> Floats:
+            out = np.ascontiguousarray(scaled, np.float32)
+            for weight, bias in layers[:-1]:
+                out = np.einsum("rmk,mkh->rmh", out, weight) + bias
+                out = np.maximum(out, out * np.float32(SLOPE))
+            weight, bias = layers[-1]
+            last: Floats = (out * weight[..., 0]).sum(axis=-1) + bias[:, 0]
+            scaled_up: Floats = last * self.scale[fold]
+            return scaled_up
+
+        return predict

@@ -14,7 +14,8 @@ the median over turns. Kernels on both sides have one core, glaciers and model i
 
 * `delta_h_N`, `sia_N`: N members of all glaciers together, under balances of years that are given or, for shallow ice,
   linear in the elevation of the surface of the day;
-* `delta_h_coupled_N`, `sia_coupled_N`: the learned balance on the surface of the day, glacier by glacier.
+* `delta_h_coupled_N`, `sia_coupled_N`: the learned balance on the surface of the day, glaciers of one size of
+  patch together.
 
 `evolve_*` has all cores, goes from store to store, and stands against OGGM's own task, spread over as many processes or
 not, whichever was faster. Ratios ending in `cpu` are per second of processor time, which other work on the machine
@@ -32,14 +33,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 import glacierscale as gs
 from glacierscale import compute, schema
@@ -48,7 +47,7 @@ from glacierscale.demonstration import write_raw
 from glacierscale.evolution import curves, delta_h, geometry, patchwise, sia
 from glacierscale.evolution.geometry import Ice
 from glacierscale.evolution.options import EvolveOptions, Scenario
-from glacierscale.evolution.packing import pack
+from glacierscale.evolution.packing import Columns, pack
 from glacierscale.evolution.setting import Setting
 from glacierscale.models.bundle import SMBModel
 from glacierscale.store import Files, Store
@@ -95,16 +94,13 @@ def balances(years: int, members: int) -> torch.Tensor:
 
 def thinning(ices: Sequence[Ice], members: int, years: int) -> None:
     """Move all glaciers together by delta-h under balances that are given."""
-    bed, area, first = (
-        pad_sequence([getattr(ice, name)[0] for ice in ices], batch_first=True)
-        for name in ("bed", "cell_area", "thickness")
-    )
-    ice = replace(ices[0], bed=bed, cell_area=area, thickness=first)  # delta-h reads nothing else
-    packed = pack(ice, curves.class_curves(ice.cell_area.sum(dim=-1)))
-    thickness = packed.take(ice.thickness.expand(members, -1, -1))
-    for change_m in balances(years, members):
-        now = packed.total(packed.area * torch.sign(thickness))
-        thickness = delta_h.step(thickness, packed, change_m * now).thickness
+    ground = pack(ices)
+    glacier = np.tile(np.arange(len(ices)), members)
+    columns = Columns.at_start(ground, glacier)
+    lines = delta_h.Lines.of(curves.class_curves(columns.total(columns.area)[: len(ices)]))
+    for change_m in balances(years, members)[:, :, 0].numpy():
+        change_m3 = np.repeat(change_m, len(ices)) * columns.total(columns.area)
+        columns = delta_h.step(columns, lines, change_m3).columns
 
 
 def flowing(patches: Sequence[Store], members: int, years: int) -> None:
@@ -145,13 +141,15 @@ def coupled(runs: Path, options: EvolveOptions) -> tuple[int, Work]:
     features = Store.at(runs / "features.zarr", schema.FEATURES).open().load()
     setting = Setting.of(model, Store.at(runs / "cube.zarr", schema.CUBE).open(), features, options)
     around = patchwise.ROOM_CELLS if options.method == "sia" else None
-    glaciers = read_ice(Store.all_in(runs, "patches_*.zarr", schema.PATCHES), around)
+    stores = [read_ice([store], around) for store in Store.all_in(runs, "patches_*.zarr", schema.PATCHES)]
 
     def work() -> None:
-        for ice, row in glaciers:
-            patchwise.one(setting, ice, features, row, observed=True)
+        for glaciers in stores:
+            ready = [patchwise.glacier_of(setting, ice, features, row, observed=True) for ice, row in glaciers]
+            patchwise.run(setting, ready)
 
-    return len(glaciers) * setting.members * len(options.scenarios) * (options.until - options.first), work
+    members = setting.members * len(options.scenarios)
+    return sum(map(len, stores)) * members * (options.until - options.first), work
 
 
 def kernels(patches: Sequence[Store], given: argparse.Namespace) -> Ways:
@@ -196,17 +194,6 @@ def timed(ways: Ways) -> Turn:
         wall, cpu = time.perf_counter() - start, time.process_time() - cpu
         found[name] = {"rate": glacier_years / wall, "rate_cpu": glacier_years / cpu, "seconds": wall}
     return found
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """PyTorch on one core."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager
@@ -267,15 +254,14 @@ def taken_in_turn(one_core: Ways, all_cores: Ways, turns: int, theirs: Callable[
     found = []
     for _ in range(turns):
         other = theirs()
-        with one_thread():
-            ours = timed(one_core)
-        found.append((ours | timed(all_cores), other))
+        found.append((timed(one_core) | timed(all_cores), other))
     return found
 
 
 def main(given: argparse.Namespace) -> dict[str, Any]:
     """Time everything in turns."""
     few, many = given.members[0], given.members[-1]
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         if given.runs:
             patches: Sequence[Store] = Store.all_in(given.runs, "patches_*.zarr", schema.PATCHES)

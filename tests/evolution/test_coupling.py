@@ -12,11 +12,11 @@ import torch
 
 from glacierscale import schema
 from glacierscale.evolution import geometry
-from glacierscale.evolution.coupling import Coupling, Shape, own_members
+from glacierscale.evolution.coupling import Coupling, Local, Rows, teller
 from glacierscale.evolution.futures import Futures
 from glacierscale.evolution.options import Scenario
 from glacierscale.evolution.patchwise import channels
-from glacierscale.evolution.simulation import look, nodes_of
+from glacierscale.evolution.simulation import nodes_of, shape_at_start
 from glacierscale.evolution.site import NODE_STEP_M, Nodes, Site, Terms, unraised
 from glacierscale.features.climate import band_balance_terms
 from glacierscale.models.mlp import MLP, many
@@ -41,29 +41,23 @@ def made(evolving: Path) -> Any:
     return futures, features, ices
 
 
-def coupled(made: Any, model: Any, net: str, row: int) -> tuple[Coupling, Shape]:
+def coupled(made: Any, model: Any, net: str, row: int, members: tuple[int, ...] = (0,), scenarios: int = 1) -> Coupling:
     futures, features, ices = made
     nodes = nodes_of(ices[row])
-    start, _ = look(ices[row], ices[row].thickness[None], nodes)
-    site = Site.of(features, row, int(YEARS[0]))
-    return Coupling(model, net, site, futures.weather(features, row, YEARS), nodes, start), start
-
-
-def rows_of(shape: Shape, count: int) -> Shape:
-    return Shape(**{name: np.repeat(values, count, axis=0) for name, values in vars(shape).items()})
+    start, site = shape_at_start(ices[row], nodes), Site.of(features, row, int(YEARS[0]))
+    local = Local.of(model, net, site, futures.weather(features, row, YEARS), nodes, start.at_nodes)
+    return Coupling(model, [local], start, Rows(task=((0, members),), scenarios=scenarios))
 
 
 @pytest.mark.parametrize("net", ["lasso", "mlp"])
 def test_a_glacier_that_keeps_its_shape_has_the_balance_of_the_reconstruction(made: Any, model: Any, net: str) -> None:
     _, features, ices = made
     expected = model.reconstruct(features, net)  # (member, glacier, hydro_year)
-    members = list(range(model.members_of(net)))
-    scenario = np.repeat([0, 1], len(members))
+    members = tuple(range(model.members_of(net)))
     at = np.searchsorted(features.hydro_year.values, YEARS[YEARS <= 2002])
     for row in ices:
-        coupling, start = coupled(made, model, net, row)
-        shape = rows_of(start, len(scenario))
-        found = np.stack([coupling.balance(year, shape, scenario, members) for year in range(len(at))], axis=-1)
+        coupling = coupled(made, model, net, row, members, 2)
+        found = np.stack([coupling.balance(year, coupling.start) for year in range(len(at))], axis=-1)
         both = found.reshape(2, len(members), len(at))
         np.testing.assert_allclose(both[0], expected[:, row, at], atol=0.05)  # of thousands: float32
         np.testing.assert_allclose(both[0], both[1], atol=0.001)
@@ -80,7 +74,9 @@ def test_each_row_is_predicted_by_its_own_member(model: Any, features: Any) -> N
     for name, members in (("mlp", (3, 0, 1)), ("lasso", (2, 0, 2))):
         every = changed.predict(rows, name)
         expected = [every[members[row % 3], row] for row in range(6)]
-        np.testing.assert_allclose(own_members(changed, name, rows, members), expected, rtol=1e-5, atol=0.01)
+        found = teller(changed, name, members)(changed.scaler.transform(0, rows.predictors))
+        found = found + changed.base.predict(0, rows.snow, rows.degree_days)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=0.01)
     assert np.ptp(changed.predict(rows, "mlp")[:, 0]) > 10
 
 
@@ -101,17 +97,18 @@ def test_terms_at_elevations_are_those_of_the_bands(made: Any) -> None:
 def test_a_surface_that_sinks_loses_more(made: Any, model: Any) -> None:
     """Elevation feedback: the same shape 100 m lower, under the same sky."""
     for row in made[2]:
-        coupling, start = coupled(made, model, "lasso", row)
+        coupling = coupled(made, model, "lasso", row)
+        start = coupling.start
         lower = dataclasses.replace(
             start,
             mean_elevation=start.mean_elevation - 5 * NODE_STEP_M,
             max_elevation=start.max_elevation - 5 * NODE_STEP_M,
-            at_nodes=np.roll(start.at_nodes, -5, axis=1),
+            at_nodes=np.roll(start.at_nodes, -5),
         )
         base = model.base
         balances = []
         for shape in (start, lower):
-            design = coupling.design(3, shape, np.array([0]))
+            design = coupling.design(3, shape)
             balances.append(base.predict(0, design.snow, design.degree_days)[0])
             assert design.predictors.shape == (1, len(model.predictors))
         assert -1500 < balances[1] - balances[0] < -50

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from glacierscale.evolution import curves, delta_h
 from glacierscale.evolution.geometry import Ice
-from glacierscale.evolution.packing import pack
+from glacierscale.evolution.packing import Columns, pack
 from tests.evolution.cells import ice_of, small_class, some_glaciers
 
 
@@ -24,6 +24,11 @@ def flat_line(heights: list[float], thickness: float = 30.0) -> Ice:
 
 def volume(thickness: torch.Tensor, ice: Ice) -> torch.Tensor:
     return (thickness * ice.cell_area).sum(dim=-1)
+
+
+def at_start(ice: Ice, members: int = 1) -> Columns:
+    ground = pack([ice])
+    return Columns.at_start(ground, np.tile(np.arange(len(ground.cells)), members))
 
 
 def change_of(values: Any) -> torch.Tensor:
@@ -81,9 +86,9 @@ def test_a_glacier_at_one_elevation_thins_alike() -> None:
 @pytest.mark.parametrize("excess", [0.0, 1.0, 1e9])
 def test_a_loss_of_all_ice_or_more_leaves_none_and_says_what_was_not_met(excess: float) -> None:
     ice = some_glaciers()
-    packed = pack(ice, small_class(ice))
-    found = delta_h.step(packed.take(ice.thickness[None]), packed, -volume(ice.thickness[None], ice) - excess)
-    assert not found.thickness.any()
+    change = -volume(ice.thickness, ice).numpy() - excess
+    found = delta_h.step(at_start(ice), delta_h.Lines.of(small_class(ice)), change)
+    assert not len(found.columns.thickness)
     np.testing.assert_allclose(found.unmet_m3, -excess, atol=1e-6)
 
 
@@ -111,8 +116,8 @@ def test_members_and_glaciers_do_not_touch_each_other() -> None:
         for glacier in range(5):
             alone = ice_of(*(value[[glacier]] for value in (ice.bed, ice.cell_area, ice.thickness)))
             change = (share * start)[[member]][:, [glacier]]
-            after = delta_h.advance(alone.thickness[None], alone, small_class(alone), change)
-            np.testing.assert_allclose(after[0, 0], together[member, glacier], rtol=1e-9, atol=1e-9)
+            after = delta_h.advance(alone.thickness[None], alone, small_class(ice)[[glacier]], change)
+            assert torch.equal(after[0, 0], together[member, glacier])
 
 
 def test_the_same_call_gives_the_same_bytes() -> None:
@@ -171,19 +176,18 @@ def test_a_glacier_without_cells_takes_no_ice_and_says_so() -> None:
     ice = some_glaciers()
     ice.cell_area[1] = 0
     ice.thickness[1] = 0
-    packed = pack(ice, small_class(ice))
-    found = delta_h.step(packed.take(ice.thickness[None]), packed, change_of([[0.0, 70.0, -1.0, 0.0, 1.0]]))
-    np.testing.assert_allclose(found.unmet_m3, [[0, 70, 0, 0, 0]], atol=1e-9)
-    again = delta_h.step(packed.take(ice.thickness[None]), packed, change_of([[0.0, -70.0, -1.0, 0.0, 0.0]]))
-    np.testing.assert_allclose(again.unmet_m3, [[0, -70, 0, 0, 0]], atol=1e-9)
+    columns, lines = at_start(ice), delta_h.Lines.of(small_class(ice))
+    found = delta_h.step(columns, lines, np.array([0.0, 70.0, -1.0, 0.0, 1.0]))
+    np.testing.assert_allclose(found.unmet_m3, [0, 70, 0, 0, 0], atol=1e-9)
+    again = delta_h.step(columns, lines, np.array([0.0, -70.0, -1.0, 0.0, 0.0]))
+    np.testing.assert_allclose(again.unmet_m3, [0, -70, 0, 0, 0], atol=1e-9)
 
 
 def test_a_glacier_that_is_gone_at_the_start_stays_gone() -> None:
     ice = ice_of([[2900.0, 2800.0]] * 2, [[100.0] * 2] * 2, [[0.0, 0.0], [30.0, 30.0]])
-    packed = pack(ice, small_class(ice))
-    found = delta_h.step(packed.take(ice.thickness.expand(2, -1, -1)), packed, change_of([[-5.0, -5.0], [5.0, 5.0]]))
-    assert not found.thickness[:, 0].any()
-    np.testing.assert_allclose(found.unmet_m3, [[-5, 0], [5, 0]], atol=1e-12)
+    found = delta_h.step(at_start(ice, 2), delta_h.Lines.of(small_class(ice)), np.array([-5.0, -5.0, 5.0, 5.0]))
+    assert found.columns.counts.tolist() == [0, 2, 0, 2]
+    np.testing.assert_allclose(found.unmet_m3, [-5, 0, 5, 0], atol=1e-12)
 
 
 @settings(max_examples=60, deadline=None)
@@ -194,39 +198,38 @@ def test_a_glacier_that_is_gone_at_the_start_stays_gone() -> None:
 )
 def test_mass_closes_under_any_sequence_of_losses_and_gains(seed: int, sizes: list[int], shares: list[float]) -> None:
     ice = some_glaciers(tuple(sizes), seed)
-    start = volume(ice.thickness[None], ice)
-    packed = pack(ice, curves.class_curves(ice.cell_area.sum(dim=1) * 1e3))
-    spread = torch.linspace(0.5, 1.0, 3, dtype=torch.float64)[:, None]
-    thickness = packed.take(ice.thickness.expand(3, -1, -1).contiguous())
+    start, lines = (
+        volume(ice.thickness, ice).numpy(),
+        delta_h.Lines.of(curves.class_curves(ice.cell_area.sum(dim=1) * 1e3)),
+    )
+    columns, initial = at_start(ice, 3), at_start(ice, 3).thickness
     for share in shares:
-        change = share * spread * start
-        before = packed.give(thickness)
-        thickness, unmet = delta_h.step(thickness, packed, change)
-        after = packed.give(thickness)
-        closed = volume(after, ice) - volume(before, ice) - change + unmet
-        assert bool((closed.abs() <= 1e-14 * start).all())
-        assert bool((after >= 0).all())
-        assert not bool(after[:, ice.cell_area == 0].any())
-        lost_all = unmet < 0
-        assert not bool(volume(after, ice)[lost_all].any())
-        full = before > 0
-        assert bool((after <= torch.maximum(ice.thickness, before))[:, ice.cell_area > 0].all()) or share > 0
-        assert bool((after[full] <= before[full]).all()) or share > 0
+        change = (share * np.linspace(0.5, 1.0, 3)[:, None] * start).ravel()
+        before = columns.on_cells(columns.thickness)
+        lost = columns.total(columns.thickness * columns.area) + change
+        columns, unmet = delta_h.step(columns, lines, change)
+        volumes = columns.total(columns.thickness * columns.area)
+        assert (np.abs(volumes - lost + unmet) <= 1e-14 * np.tile(start, 3)).all()
+        assert (columns.thickness > 0).all()
+        assert not volumes[unmet < 0].any()
+        after, full = columns.on_cells(columns.thickness), before > 0
+        assert (after <= np.maximum(initial, before)).all() or share > 0
+        assert (after[full] <= before[full]).all() or share > 0
 
 
-def test_padding_hardly_matters_to_the_result() -> None:
+def test_padding_does_not_matter_to_the_result() -> None:
     ice = some_glaciers((300, 5, 64, 65))
     wide = ice_of(*(torch.nn.functional.pad(v, (0, 2000)) for v in (ice.bed, ice.cell_area, ice.thickness)))
     change = -0.3 * volume(ice.thickness[None], ice)
     narrow = delta_h.advance(ice.thickness[None], ice, small_class(ice), change)
     broad = delta_h.advance(wide.thickness[None], wide, small_class(wide), change)
-    np.testing.assert_allclose(broad[..., :300], narrow, rtol=1e-10, atol=1e-10)
+    assert torch.equal(broad[..., :300], narrow)
     assert not broad[..., 300:].any()
 
 
 def test_covered_area_shrinks_with_the_cube_root_of_the_volume() -> None:
-    initial, area = change_of([80.0, 80.0, 80.0, 80.0, 0.0, 0.0]), change_of([1000.0] * 5 + [0.0])
-    found = delta_h.covered_area(change_of([80.0, 10.0, 0.0, 90.0, 0.5, 0.0]), area, initial)
+    initial, area = np.array([80.0, 80.0, 80.0, 80.0, 0.0, 0.0]), np.array([1000.0] * 5 + [0.0])
+    found = delta_h.covered_area(np.array([80.0, 10.0, 0.0, 90.0, 0.5, 0.0]), area, initial)
     np.testing.assert_allclose(found, [1000, 500, 0, 1000, 1000, 0])
 
 
@@ -246,7 +249,7 @@ def test_ice_that_cannot_be_is_refused(words: str, bad: tuple[int, float]) -> No
     with pytest.raises(ValueError, match=words):
         delta_h.advance(thickness, ice, small_class(ice), torch.zeros(1, 5, dtype=torch.float64))
     with pytest.raises(ValueError, match=words):
-        pack(ice_of(ice.bed, ice.cell_area, thickness[0]), small_class(ice))
+        pack([ice_of(ice.bed, ice.cell_area, thickness[0])])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
@@ -262,3 +265,12 @@ def test_change_and_thickness_of_other_shapes_are_refused() -> None:
         delta_h.advance(ice.thickness[None], ice, small_class(ice), torch.zeros(5, dtype=torch.float64))
     with pytest.raises(ValueError, match=r"thickness has shape \(5, 200\); expected \(member, \*\(5, 200\)\)"):
         delta_h.advance(ice.thickness, ice, small_class(ice), torch.zeros(1, 5, dtype=torch.float64))
+
+
+def test_curves_of_another_length_or_without_thinning_are_refused() -> None:
+    curve = small_class(some_glaciers())
+    with pytest.raises(ValueError, match=r"curve has shape \(5, 100\); expected \(glacier, 101\)"):
+        delta_h.Lines.of(curve[:, 1:])
+    for bad in (np.zeros((5, curves.POINTS)), np.full((5, curves.POINTS), np.nan), -curve):
+        with pytest.raises(ValueError, match="a curve is negative, not finite or 0 everywhere"):
+            delta_h.Lines.of(bad)

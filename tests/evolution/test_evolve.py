@@ -201,6 +201,15 @@ def test_blocks_and_threads_do_not_change_a_single_number(
             np.testing.assert_array_equal(one[variable].values, two[variable].values, err_msg=f"{name} {variable}")
 
 
+def test_members_that_follow_one_after_the_other_are_as_those_side_by_side(
+    evolving: Path, model: Any, ice: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("glacierscale.evolution.simulation.VALUES_AT_ONCE", 1)
+    again = evolve(model, evolving / "cube.zarr", to=tmp_path / "ice.zarr", options=OPTIONS).open().load()
+    for name in ("area", "volume", "smb"):
+        np.testing.assert_allclose(again[name].values, ice.open()[name].values, rtol=1e-6, atol=1e-3, err_msg=name)
+
+
 @pytest.mark.parametrize("lost", ["series", "map", "half"])
 def test_whatever_a_kill_leaves_running_again_restores_the_bytes(
     evolving: Path, model: Any, ice: Store, tmp_path: Path, lost: str

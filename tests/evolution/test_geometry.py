@@ -9,17 +9,23 @@ import pytest
 import torch
 
 from glacierscale.evolution import geometry
+from glacierscale.evolution.packing import Columns, pack
+from glacierscale.evolution.topography import Around, Nodes, area_at, topography
 from glacierscale.features import terrain
 
 SIZE, DX = 12, 100.0
 
 
-def covered(ice: geometry.Ice, thickness: torch.Tensor) -> torch.Tensor:
-    return torch.where(thickness > 0, ice.cell_area, 0.0)
+def rows_of(ice: geometry.Ice, *thickness: torch.Tensor) -> tuple[Columns, Around]:
+    """A row for each thickness (1, cell)."""
+    each, ground = np.zeros(len(thickness), int), pack([ice])
+    return Columns.of(ground, each, torch.cat(thickness, dim=1)[0].numpy()), Around.of([ice], each)
 
 
-def topography(ice: geometry.Ice, thickness: torch.Tensor) -> dict[str, torch.Tensor]:
-    return geometry.topography(ice, thickness, covered(ice, thickness))
+def at_levels(ice: geometry.Ice, lowest_m: float, step_m: float, nodes: int) -> np.ndarray:
+    columns, _ = rows_of(ice, ice.thickness)
+    levels = Nodes(lowest_m=np.array([lowest_m]), first=np.array([0, nodes]), step_m=step_m)
+    return area_at(columns, columns.area, levels)
 
 
 @pytest.fixture
@@ -47,10 +53,10 @@ def test_ice_of_a_patch_has_its_volume_area_and_bed(rasters: dict[str, np.ndarra
     ice = geometry.of_patch(rasters, DX)
     iced = rasters["thickness"] > 0
     share = rasters["ice_fraction"].astype(float)
-    found = topography(ice, ice.thickness[None])
+    found = topography(*rows_of(ice, ice.thickness))
     assert ice.bed.shape == (1, iced.sum())
-    assert float(found["area"]) == pytest.approx(share[iced].sum() * DX**2, rel=1e-12)
-    assert float(found["volume"]) == pytest.approx((share * rasters["thickness"])[iced].sum() * DX**2, rel=1e-6)
+    assert float(found["area"][0]) == pytest.approx(share[iced].sum() * DX**2, rel=1e-12)
+    assert float(found["volume"][0]) == pytest.approx((share * rasters["thickness"])[iced].sum() * DX**2, rel=1e-6)
     np.testing.assert_array_equal(ice.row[0], np.nonzero(iced)[0])
     np.testing.assert_allclose(ice.bed[0] + ice.thickness[0], rasters["ice_surface"][iced], rtol=1e-7)
 
@@ -71,46 +77,45 @@ def test_topography_is_that_of_the_features(rasters: dict[str, np.ndarray], arou
         glaciers=1,
         bands=10,
     )
-    found = topography(ice, ice.thickness[None])
+    found = topography(*rows_of(ice, ice.thickness))
     for name in ("area", "mean_elevation", "min_elevation", "max_elevation", "slope20"):
-        assert float(found[name]) == pytest.approx(float(expected[name][0]), rel=1e-9), name
+        assert float(found[name][0]) == pytest.approx(float(expected[name][0]), rel=1e-9), name
 
 
 def test_members_keep_shapes_of_their_own(rasters: dict[str, np.ndarray]) -> None:
     ice = geometry.of_patch(rasters, DX)
     low = (ice.bed + ice.thickness) < (ice.bed + ice.thickness).median()
     shrunk = torch.where(low, 0.0, ice.thickness)
-    found = topography(ice, torch.stack([ice.thickness, shrunk]))
-    alone = topography(ice, shrunk[None])
-    for name, values in found.items():
-        assert float(values[1]) == float(alone[name]), name
+    found = topography(*rows_of(ice, ice.thickness, shrunk))
+    alone = topography(*rows_of(ice, shrunk))
+    for name in ("area", "volume", "mean_elevation", "min_elevation", "max_elevation", "slope20"):
+        assert float(found[name][1]) == float(alone[name][0]), name
     assert float(found["area"][1]) == pytest.approx(float(ice.cell_area[~low].sum()))
     assert float(found["mean_elevation"][1]) > float(found["mean_elevation"][0]) + 50
 
 
-def test_without_ice_there_is_no_area_and_the_ground_tells_the_rest(rasters: dict[str, np.ndarray]) -> None:
+def test_without_ice_there_is_no_area_and_others_do_not_mind(rasters: dict[str, np.ndarray]) -> None:
     ice = geometry.of_patch(rasters, DX)
-    found = topography(ice, torch.zeros_like(ice.thickness)[None])
-    assert float(found["area"]) == float(found["volume"]) == 0
-    assert all(bool(torch.isfinite(values).all()) for values in found.values())
-    assert float(found["max_elevation"]) == float(ice.bed.max())
+    found = topography(*rows_of(ice, torch.zeros_like(ice.thickness), ice.thickness))
+    alone = topography(*rows_of(ice, ice.thickness))
+    assert found["area"][0] == found["volume"][0] == 0
+    for name in ("area", "volume", "mean_elevation", "slope20"):
+        assert found[name][1] == alone[name][0], name
 
 
 def test_a_mean_over_nodes_is_the_mean_over_the_ice(rasters: dict[str, np.ndarray]) -> None:
     ice = geometry.of_patch(rasters, DX)
     lowest, step, nodes = float(ice.bed.min()) - 10, 20.0, 60
-    area = geometry.area_at(ice, ice.thickness[None], covered(ice, ice.thickness[None]), lowest, step, nodes)[
-        0, 0
-    ].numpy()
+    area = at_levels(ice, lowest, step, nodes)
     elevation = lowest + step * np.arange(nodes)
-    found = topography(ice, ice.thickness[None])
-    assert area.sum() == pytest.approx(float(found["area"]), rel=1e-12)
-    assert (area * elevation).sum() / area.sum() == pytest.approx(float(found["mean_elevation"]), rel=1e-12)
+    found = topography(*rows_of(ice, ice.thickness))
+    assert area.sum() == pytest.approx(float(found["area"][0]), rel=1e-12)
+    assert (area * elevation).sum() / area.sum() == pytest.approx(float(found["mean_elevation"][0]), rel=1e-12)
 
 
 def test_what_lies_outside_of_the_nodes_counts_for_the_last(rasters: dict[str, np.ndarray]) -> None:
     ice = geometry.of_patch(rasters, DX)
-    area = geometry.area_at(ice, ice.thickness[None], covered(ice, ice.thickness[None]), 9000.0, 20.0, 4)[0, 0].numpy()
+    area = at_levels(ice, 9000.0, 20.0, 4)
     np.testing.assert_allclose(area, [float(ice.cell_area.sum()), 0, 0, 0])
 
 
