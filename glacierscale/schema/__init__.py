@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NewType
 
-from glacierscale.schema.common import IDENTITY, OBSERVATION_KINDS, OBSERVATIONS, SET_ASIDE
+from glacierscale.schema.common import IDENTITY, LABELS, OBSERVATION_KINDS, OBSERVATIONS, SET_ASIDE
 from glacierscale.schema.form import Schema, Variable
 from glacierscale.schema.rasters import ICE_MAPS, MAPS, PATCHES, PLACEMENT
 from glacierscale.schema.tables import CUBE, EVOLUTION, FEATURES, RECONSTRUCTION
@@ -20,6 +20,7 @@ __all__ = [
     "FEATURES",
     "ICE_MAPS",
     "IDENTITY",
+    "LABELS",
     "MAPS",
     "OBSERVATIONS",
     "OBSERVATION_KINDS",

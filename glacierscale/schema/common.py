@@ -62,3 +62,10 @@ OBSERVATIONS = {
     "obs_lon": Variable(dims=("observation",), units="degrees_east", long_name="longitude of a point, NaN otherwise"),
     "obs_lat": Variable(dims=("observation",), units="degrees_north", long_name="latitude of a point, NaN otherwise"),
 }
+
+LABELS = {
+    "glacier": tuple(IDENTITY),
+    "member": ("scenario", "model_member"),
+    "snapshot": ("snapshot_scenario", "snapshot_year"),
+}
+"""Variables along a dimension that tell its entries apart, where a store has them."""

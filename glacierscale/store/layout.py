@@ -17,7 +17,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import MemoryStore
 
 from glacierscale import provenance, schema
-from glacierscale.schema import IDENTITY, Schema, Variable, conventions
+from glacierscale.schema import LABELS, Schema, Variable, conventions
 from glacierscale.store import shards
 from glacierscale.store.blocks import DECLARED, RECORDS, Block, StoreError
 from glacierscale.store.objects import Objects, unpack_record
@@ -241,8 +241,9 @@ def _fill_value(variable: Variable) -> Any:
 
 def _attributes_of(wanted: Schema, name: str, variable: Variable) -> dict[str, Any]:
     attributes = {"long_name": variable.long_name, "units": variable.units, "cell_methods": variable.cell_methods}
-    if "glacier" in variable.dims and name not in IDENTITY:
-        attributes["coordinates"] = " ".join(IDENTITY)  # CF auxiliary coordinates
+    tells = [label for dim in variable.dims for label in LABELS.get(dim, ()) if label in wanted.variables]
+    if tells and name not in tells:
+        attributes["coordinates"] = " ".join(tells)  # CF auxiliary coordinates
     if variable.dtype == "datetime64[ns]":
         attributes |= _TIME
     attributes |= conventions.attributes_of(wanted.name, name)

@@ -16,7 +16,7 @@ from glacierscale.cli import main
 from glacierscale.evolution import EvolveOptions, Scenario, evolve
 from glacierscale.store import Store
 from glacierscale.units import ICE_DENSITY_KG_M3, OCEAN_AREA_M2, WATER_DENSITY_KG_M3
-from tests.evolution.conftest import rewritten
+from tests.evolution.conftest import LAST, rewritten
 
 WARM = Scenario(name="hot", of="warm", warming_k=20.0, precip_factor=0.0)
 OPTIONS = EvolveOptions(
@@ -63,6 +63,15 @@ def test_every_glacier_has_a_course_or_a_reason(ice: Store) -> None:
         finite = np.isfinite(found[name].values).all(axis=(0, 2))
         np.testing.assert_array_equal(finite, reason == "", err_msg=name)
     assert (reason == "").sum() >= 4
+
+
+def test_scenarios_and_snapshots_are_coordinates_to_group_and_select_by(ice: Store) -> None:
+    volume = ice.open().volume.sum("glacier")
+    left = volume.groupby("scenario").mean().sel(hydro_year=LAST)
+    assert left.sel(scenario="hot") < left.sel(scenario="same")
+    maps = Store.at(next(Path(ice.url).parent.glob("ice_map_*.zarr")), schema.ICE_MAPS).open()
+    assert {"snapshot_scenario", "snapshot_year"} <= set(maps.thickness.coords)
+    assert {"scenario", "model_member"} <= set(maps.volume.coords)
 
 
 def test_the_first_year_is_that_of_the_survey(ice: Store, evolving: Path) -> None:
