@@ -159,5 +159,15 @@ def _said(value: Any) -> Any:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "default"
+        return ", ".join(map(_words, value)) or "default"
     return "default" if value is None or value == "" else value
+
+
+def _words(value: Any) -> str:
+    """An entry of a list as it is printed; of an option with parts its name, and what was stated of it."""
+    if not isinstance(value, dict):
+        return str(value)
+    untouched = {"warming_k": 0.0, "precip_factor": 1.0}
+    stated = {key: part for key, part in value.items() if key != "name" and part not in ("", untouched.get(key))}
+    more = ", ".join(f"{key} {part}" for key, part in stated.items())
+    return str(value.get("name", "")) + (f" ({more})" if more else "")

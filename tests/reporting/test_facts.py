@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from glacierscale import catalog, provenance, schema
-from glacierscale.reporting.facts import data_table, facts
+from glacierscale.reporting.facts import _said, data_table, facts
 from glacierscale.store import Store
 
 DEMO = Path(__file__).parents[2] / "catalogs" / "demo.yaml"
@@ -125,3 +125,12 @@ def test_stores_beside_the_page_are_linked_to_and_others_are_named(run, tmp_path
     named = Store.at(shutil.copytree(smb.url, tmp_path / "a&b.zarr"))
     (row,) = facts(named, None, stores=[named], folder=str(tmp_path))["Stores"]
     assert row["store"] == '<a href="a%26b.zarr/">a&amp;b.zarr</a>'
+
+
+def test_options_with_parts_are_told_by_name_with_what_was_stated_of_them() -> None:
+    scenarios = [
+        {"name": "rcp26", "of": "", "warming_k": 0.0, "precip_factor": 1.0},
+        {"name": "warmer", "of": "rcp26", "warming_k": 2.0, "precip_factor": 1.0},
+    ]
+    assert _said(scenarios) == "rcp26, warmer (of rcp26, warming_k 2.0)"
+    assert _said([2003, 2100]) == "2003, 2100"
