@@ -242,7 +242,7 @@ def test_years_cannot_be_held_out_of_geodetic_rows(few: Any) -> None:
 def test_errors_count_beside_what_no_model_explains(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {}
     monkeypatch.setitem(
-        loop._FIT, "lasso", lambda lesson, *rest: seen.update(w=lesson.weight) or nets.fit_lasso(lesson, *rest)
+        nets._FIT, "lasso", lambda lesson, *rest: seen.update(w=lesson.weight) or nets.fit_lasso(lesson, *rest)
     )
     loop.fit(geodetic(few), PLACED, dataclasses.replace(GEODETIC, nets=("lasso",)), STAMP, row_kind="geodetic")
     assert seen["w"][0] / seen["w"][1] == pytest.approx((400**2 + 250**2) / (100**2 + 250**2))
