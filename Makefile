@@ -6,7 +6,7 @@ OUT ?= demo
 # Wheels in PIP_FIND_LINKS (for example a CPU build of torch) are found by uv as by pip.
 INSTALL := UV_FIND_LINKS="$${PIP_FIND_LINKS:-}" $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt
 
-.PHONY: demo test check docs bench clean
+.PHONY: demo test check docs notebooks bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/glacierscale demo --to $(OUT)
@@ -21,6 +21,9 @@ check: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -W --keep-going -n -q docs docs/_build
 	@echo "The site is at docs/_build/index.html"
+
+notebooks: $(VENV)/.tested
+	$(BIN)/python -m tests.notebooks.executing
 
 bench: $(VENV)/.tested
 	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done

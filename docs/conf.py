@@ -16,7 +16,7 @@ copyright = f"2026, {author}"
 version = release = glacierscale.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -24,6 +24,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "from_the_package",
+    "from_the_notebooks",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_ext", "_templates"]
@@ -36,6 +37,8 @@ nitpick_ignore_regex = [
 
 myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
+nb_execution_mode = "off"  # pages show the outputs that are committed; the tests execute
+nb_merge_streams = True
 
 autosummary_generate = True
 autodoc_member_order = "bysource"

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from glacierscale.cube import IngestOptions, ingest
     from glacierscale.evaluation import EvaluateOptions, evaluate
     from glacierscale.evolution import EvolveOptions, Scenario, evolve
+    from glacierscale.exploration import explore
     from glacierscale.features.options import FeaturizeOptions, RasterizeOptions
     from glacierscale.features.rasters import rasterize
     from glacierscale.features.tensors import featurize
@@ -68,6 +69,7 @@ _HOME = {
     "demo": "pipeline",
     "evaluate": "evaluation",
     "evolve": "evolution",
+    "explore": "exploration",
     "featurize": "features.tensors",
     "ingest": "cube",
     "open_catalog": "catalog",
@@ -100,6 +102,7 @@ __all__ = [
     "demo",
     "evaluate",
     "evolve",
+    "explore",
     "featurize",
     "ingest",
     "open_catalog",

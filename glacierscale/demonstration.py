@@ -24,6 +24,8 @@ GENERATOR = 1
 
 FILES = (
     "climate.zarr",
+    "future_stable.zarr",
+    "future_warming.zarr",
     "dem.tif",
     "thickness.tif",
     "outlines.parquet",
@@ -80,17 +82,23 @@ def _write_raster(field: xr.DataArray, path: Path) -> None:
     field.rio.write_crs(crs).rio.to_raster(path, tiled=True, compress="deflate", predictor=3)
 
 
-def _write_files(options: SyntheticOptions, folder: Path) -> None:
-    from glacierscale import synthetic
-
-    climate = synthetic.climate(options)
-    lat, lon = climate.sizes["latitude"], climate.sizes["longitude"]
-    chunks = {"chunks": (climate.sizes["time"], min(8, lat), lon)}
+def _write_climate(climate: xr.Dataset, path: Path) -> None:
+    series = {name: values for name, values in climate.data_vars.items() if "time" in values.dims}
+    encoding = {
+        name: {"chunks": (values.shape[0], min(8, values.shape[1]), values.shape[2])} for name, values in series.items()
+    }
     with warnings.catch_warnings():
         # Plain readers look for consolidated metadata and warn without; Zarr 3 warns that its specification lacks them.
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        encoding = dict.fromkeys(("t2m", "tp"), chunks)
-        climate.to_zarr(folder / "climate.zarr", zarr_format=3, consolidated=True, encoding=encoding)
+        climate.to_zarr(path, zarr_format=3, consolidated=True, encoding=encoding)
+
+
+def _write_files(options: SyntheticOptions, folder: Path) -> None:
+    from glacierscale import synthetic
+
+    _write_climate(synthetic.climate(options), folder / "climate.zarr")
+    for name in synthetic.FUTURES:
+        _write_climate(synthetic.future(options, name), folder / f"future_{name}.zarr")
     _write_raster(synthetic.terrain(options), folder / "dem.tif")
     _write_raster(synthetic.thickness(options), folder / "thickness.tif")
     synthetic.outlines(options).to_parquet(folder / "outlines.parquet", index=False)
@@ -118,8 +126,9 @@ def write_raw(options: SyntheticOptions, folder: Path) -> None:
 
     Notes
     -----
-    ``climate.zarr`` (Zarr v3, ERA5 convention), ``dem.tif`` and ``thickness.tif`` (GeoTIFF, m), ``outlines.parquet``
-    (GeoParquet, RGI columns), ``inventories.csv``, ``observations.csv`` and ``truth.csv`` (kg m-2).
+    ``climate.zarr`` (Zarr v3, ERA5 convention), ``future_*.zarr`` (CMIP6 convention), ``dem.tif`` and
+    ``thickness.tif`` (GeoTIFF, m), ``outlines.parquet`` (GeoParquet, RGI columns), ``inventories.csv``,
+    ``observations.csv`` and ``truth.csv`` (kg m-2).
     """
     folder = Path(folder).absolute()
     stamp = {"generator": GENERATOR, "options": _told(options)}

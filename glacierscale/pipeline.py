@@ -164,7 +164,7 @@ def _reconstruct(model: str, features: str, out: str, options: ReconstructOption
     subregions(smb, features, to=out, held_out=provenance.read_table(held_out))
 
 
-def demo(*, to: str | Path, options: SyntheticOptions = SyntheticOptions()) -> Path | str:
+def demo(*, to: str | Path, options: SyntheticOptions = SyntheticOptions(), only_raw: bool = False) -> Path | str:
     """Run the whole pipeline on the embedded region, a small mountain range whose true mass balance is known.
 
     Parameters
@@ -174,11 +174,13 @@ def demo(*, to: str | Path, options: SyntheticOptions = SyntheticOptions()) -> P
         of that name in the cache of this machine.
     options : SyntheticOptions
         The region.
+    only_raw : bool
+        Write the raw files and stop: what ``catalogs/demo.yaml`` needs, to try verbs and run files on.
 
     Returns
     -------
     Path or str
-        The report, a path or its URL.
+        The report, a path or its URL; the folder of the raw files where only these are wanted.
 
     Raises
     ------
@@ -191,6 +193,8 @@ def demo(*, to: str | Path, options: SyntheticOptions = SyntheticOptions()) -> P
     told = provenance.digest(repr(options))[:16]  # sources are files; only what is made of them goes to the bucket
     raw = cache_folder() / "demo" / told / "raw" if "://" in str(to) else Path(to) / "raw"
     write_raw(options, raw)
+    if only_raw:
+        return raw
     file = shipped("deploy/runs/demo.yaml")
     plan = read_plan(file)
     years = replace(plan.region.years, first=options.first_year, last=options.last_year)

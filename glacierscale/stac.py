@@ -153,11 +153,17 @@ def _cube(dataset: xr.Dataset, kind: schema.Schema, bbox: list[float]) -> dict[s
 
 
 def _dimension(dataset: xr.Dataset, dim: str) -> dict[str, Any]:
-    """One dimension; one of years or months tells which."""
-    if dim not in dataset.variables or dataset[dim].dtype.kind not in "iu":
-        return {"type": "count", "description": f"{dataset.sizes[dim]} entries"}
-    values = dataset[dim].values
-    return {"type": "count", "extent": [int(values.min()), int(values.max())]}
+    """One dimension with the first and last of its values, as the extension demands, or else of its positions."""
+    size = dataset.sizes[dim]
+    values = dataset[dim].values if dim in dataset.variables else np.arange(size)
+    if values.dtype.kind not in "iufM":
+        values = np.arange(size)
+    if not size:
+        return {"type": "count", "extent": [None, None], "description": "0 entries"}
+    if values.dtype.kind == "M":
+        ends = [np.datetime_as_string(end, unit="s") + "Z" for end in (values.min(), values.max())]
+        return {"type": "temporal", "extent": ends, "description": f"{size} entries"}
+    return {"type": "count", "extent": [values.min().item(), values.max().item()], "description": f"{size} entries"}
 
 
 def _variables(dataset: xr.Dataset, kind: schema.Schema) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -41,6 +41,12 @@ def test_climate_opens_with_plain_xarray_as_it_was_made(folder: Path) -> None:
     assert json.loads((folder / "climate.zarr" / "zarr.json").read_text())["zarr_format"] == 3
 
 
+@pytest.mark.parametrize("name", ["stable", "warming"])
+def test_futures_open_with_plain_xarray_as_they_were_made(folder: Path, name: str) -> None:
+    with xr.open_zarr(folder / f"future_{name}.zarr") as found:
+        xr.testing.assert_identical(found.load(), synthetic.future(OPTIONS, name))
+
+
 @pytest.mark.parametrize(("name", "make"), [("dem.tif", synthetic.terrain), ("thickness.tif", synthetic.thickness)])
 def test_rasters_hold_the_fields_and_their_projection(
     folder: Path, name: str, make: Callable[[SyntheticOptions], xr.DataArray]

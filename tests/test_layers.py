@@ -52,7 +52,7 @@ GROUPS = {
         "evolution.coupling",
         "evolution.site",
     ),
-    "stages": ("cube", "features", "training", "reconstruction", "evolution", "evaluation", "reporting"),
+    "stages": ("cube", "features", "training", "reconstruction", "evolution", "evaluation", "reporting", "exploration"),
     "cli": ("cli", "pipeline", "repair", "results", "headlines", "stac", "demonstration", "doctor", "__main__", ""),
 }
 """Modules and packages of each group; the longest match counts, and a package holds all below it."""
@@ -96,6 +96,11 @@ OWNERS = {
     "pint": ("units",),
     "matplotlib": ("reporting",),
     "jinja2": ("reporting",),
+    "panel": ("exploration",),
+    "holoviews": ("exploration",),
+    "hvplot": ("exploration",),
+    "bokeh": ("exploration",),
+    "datashader": ("exploration",),
     "ray": ("compute", "training.workers"),
     "dask": ("compute",),
     "distributed": ("compute",),

@@ -76,6 +76,13 @@ def test_the_demo_writes_the_same_kinds_of_output_and_its_raw_files(
     assert {path.name for path in (tmp_path / "out").iterdir()} == OUTPUTS | {"raw"}
 
 
+def test_the_demo_stops_at_its_raw_files_where_only_these_are_wanted(tmp_path: Path, small_range: object) -> None:
+    raw = pipeline.demo(to=tmp_path / "out", options=small_range, only_raw=True)  # type: ignore[arg-type]
+    assert raw == tmp_path / "out" / "raw"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["raw"]
+    assert {path.name for path in raw.iterdir()} > {"climate.zarr", "outlines.parquet", "options.json"}
+
+
 def test_running_again_changes_no_file_and_says_so(
     small_run: Path, small_raw: Path, small_run_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

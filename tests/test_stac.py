@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import urllib.request
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,30 @@ def test_the_collection_leads_to_its_items_and_they_to_their_stores(folder: Path
     west, _, _, north = items["cube"].bbox
     assert west == pytest.approx(float(cube.vertex_lon.min()), abs=1e-5)
     assert north == pytest.approx(float(cube.vertex_lat.max()), abs=1e-5)
+
+
+def test_each_dimension_has_the_extent_that_the_datacube_extension_demands(folder: Path) -> None:
+    stac.write_stac(str(folder), REGION)
+    kinds = set()
+    for item in pystac.Collection.from_file(str(folder / "stac" / "collection.json")).get_items():
+        for name, told in item.properties["cube:dimensions"].items():
+            low, high = told["extent"]  # its schema: one of extent and values is required
+            kinds.add(told["type"])
+            assert (told["type"] == "spatial") is ("axis" in told), name
+            if told["type"] == "temporal":
+                assert low < high, name
+                assert datetime.fromisoformat(low).tzinfo, "a moment as RFC 3339 has it"
+            elif low is not None:
+                assert low <= high, name
+        for told in item.properties["cube:variables"].values():
+            assert set(told["dimensions"]) <= set(item.properties["cube:dimensions"])
+            assert told["type"] in ("data", "auxiliary")
+    assert kinds == {"count", "spatial", "temporal"}
+    cube = Store.at(folder / "cube.zarr").open()
+    found = pystac.Item.from_file(str(folder / "stac" / "cube.json")).properties["cube:dimensions"]
+    assert found["x"]["extent"] == [float(cube.x.min()), float(cube.x.max())]
+    assert found["glacier"]["extent"] == [0, cube.sizes["glacier"] - 1]
+    assert found["time"]["extent"][0] == f"{str(cube.time.values[0])[:19]}Z"
 
 
 def test_stac_is_the_same_each_time_and_leaves_out_what_is_unfinished(folder: Path) -> None:

@@ -258,6 +258,11 @@ def test_one_long_reason_does_not_widen_all_others(tmp_path: Path) -> None:
     assert found.isel(glacier=slice(1, 3)).load().set_aside.values.tolist() == ["", ""]
 
 
+def test_a_store_prints_its_place_and_what_it_holds() -> None:
+    title = "Reconstructed annual glacier-wide surface mass balance"
+    assert repr(Store("out/smb.zarr", schema.RECONSTRUCTION)) == f"<Store out/smb.zarr: {title}>"
+
+
 def test_a_slash_at_the_end_of_a_place_changes_nothing(tmp_path: Path) -> None:
     assert Store(f"{tmp_path}/smb.zarr/", schema.RECONSTRUCTION) == Store(f"{tmp_path}/smb.zarr", schema.RECONSTRUCTION)
     assert Store("s3://bucket/run//", schema.RECONSTRUCTION).url == "s3://bucket/run"

@@ -192,6 +192,40 @@ def test_climate_has_the_convention_of_era5_and_covers_the_terrain() -> None:
     assert climate.latitude.max() > bounds[3] + 0.1
 
 
+@pytest.mark.parametrize(("name", "k_per_decade"), [("stable", 0.0), ("warming", 0.3)])
+def test_a_future_warms_with_the_range_and_then_as_it_says(name: str, k_per_decade: float) -> None:
+    future = synthetic.future(DEMO, name)
+    assert future.tas.dims == future.pr.dims == ("time", "lat", "lon")
+    assert (future.tas.attrs["units"], future.pr.attrs["units"]) == ("K", "kg m-2 s-1")
+    assert [str(future.time.values[at])[:7] for at in (0, -1)] == ["1974-01", "2100-12"]
+    annual = future.tas.mean(["lat", "lon"]).groupby("time.year").mean()
+    annual = annual - synthetic.future(DEMO, "stable").tas.mean(["lat", "lon"]).groupby("time.year").mean()
+    assert float(abs(annual.sel(year=slice(1974, 2015))).max()) == pytest.approx(0, abs=1e-3)
+    assert np.polyfit(annual.year[42:], annual[42:], 1)[0] * 10 == pytest.approx(k_per_decade, abs=1e-3)
+
+
+def test_a_future_is_wrong_in_its_mean_and_has_weather_of_its_own() -> None:
+    climate, future = synthetic.climate(DEMO).mean(["latitude", "longitude"]), synthetic.future(DEMO, "stable")
+    near = future.mean(["lat", "lon"]).sel(time=climate.time)
+    assert float((near.pr * 86.4 / climate.tp).mean()) == pytest.approx(0.8, abs=0.15)  # m of water per day
+    summers = [
+        ds.where(ds.time.dt.month.isin([6, 7, 8]), drop=True).groupby("time.year").mean() for ds in (near, climate)
+    ]
+    assert abs(np.corrcoef(summers[0].tas, summers[1].t2m)[0, 1]) < 0.6
+    rise = [float(values[-10:].mean() - values[:10].mean()) for values in (summers[0].tas, summers[1].t2m)]
+    assert rise[0] == pytest.approx(0.9, abs=0.7)
+    assert rise[1] == pytest.approx(0.9, abs=0.7)
+
+
+def test_a_future_covers_a_range_in_the_south_and_one_that_is_not_known_is_refused() -> None:
+    south = SyntheticOptions(glaciers=4, observed=2, centre=(179.9, -44.0))
+    future = synthetic.future(south, "warming")
+    assert str(future.time.values[0])[:7] == "1973-07"
+    assert float(future.lat.min()) < -44 < float(future.lat.max())
+    with pytest.raises(ValueError, match="there is no future 'dry'; expected one of stable, warming"):
+        synthetic.future(DEMO, "dry")
+
+
 def test_climate_varies_like_an_alpine_one() -> None:
     cell = synthetic.climate(SyntheticOptions(first_year=1901, last_year=2015)).isel(latitude=6, longitude=7)
     summer = cell.t2m[cell.time.dt.month.isin([6, 7, 8])].groupby("time.year").mean()
@@ -291,8 +325,13 @@ def test_warmer_is_less_and_more_snow_is_more() -> None:
     base = synthetic.truth(SyntheticOptions(glaciers=4, observed=0))
     wet = SyntheticOptions(glaciers=4, observed=0, process=TrueProcess(precip_factor=1.8))
     fast = SyntheticOptions(glaciers=4, observed=0, process=TrueProcess(ddf_ice=8, ddf_snow=5))
+    warm = SyntheticOptions(glaciers=4, observed=0, process=TrueProcess(temp_bias_k=1.0))
+    cold = SyntheticOptions(glaciers=4, observed=0, process=TrueProcess(temp_bias_k=-1.0))
     assert (synthetic.truth(wet) > base).all()
     assert (synthetic.truth(fast) < base).all()
+    assert (synthetic.truth(warm) < base).all()
+    assert (synthetic.truth(cold) > base).all()
+    xr.testing.assert_identical(synthetic.climate(warm), synthetic.climate(SyntheticOptions(glaciers=4, observed=0)))
 
 
 def test_noise_has_the_stated_size(observed_many: pd.DataFrame) -> None:
@@ -467,6 +506,8 @@ def test_a_place_that_holds_no_range_is_refused(changes: dict[str, Any], words: 
 def test_a_process_or_a_block_that_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="ddf_ice is -1; expected a finite number"):
         TrueProcess(ddf_ice=-1)
+    with pytest.raises(ValueError, match="temp_bias_k is nan; expected a finite number"):
+        TrueProcess(temp_bias_k=np.nan)
     with pytest.raises(ValueError, match="glaciers 50:61 are not a block of the 60"):
         synthetic.truth(DEMO, 50, 61)
     with pytest.raises(ValueError, match="expected a slice in order with step 1"):

@@ -23,7 +23,7 @@ from glacierscale.catalog import open_catalog
 from glacierscale.schema import Schema, Variable
 
 CATALOGS = Path(__file__).resolve().parents[2] / "catalogs"
-COLUMNS = "96"
+COLUMNS = "86"
 """Width of the help texts"""
 
 
@@ -53,8 +53,8 @@ def _row(name: str, variable: Variable) -> str:
 
 
 def commands() -> Iterator[str]:
-    """One section a command, with its help as the command line prints it."""
-    yield f"```text\n{_said()}\n```\n"
+    """One section for all, one a command, with its help as the command line prints it."""
+    yield f"## glacierscale\n\n```text\n{_said()}\n```\n"
     for name in cli.COMMANDS:
         subcommands = [(name, verb) for verb in ("check", "show")] if name == "catalog" else [(name,)]
         for words in subcommands:
@@ -73,14 +73,15 @@ def _said(*words: str) -> str:
     finally:
         os.environ.pop("COLUMNS")
         os.environ.update({} if before is None else {"COLUMNS": before})
-    return re.sub(r"\x1b\[[0-9;]*m", "", heard.getvalue()).strip()
+    return re.sub(r"\x1b\[[0-9;]*m| \x08", "", heard.getvalue()).strip()
 
 
 def credits() -> Iterator[str]:
     """One section a catalogue: what its data are, whom to cite, and on which terms they are given."""
     for file in sorted(CATALOGS.glob("*.yaml")):
-        about = yaml.safe_load(file.read_text())["description"]
-        yield f"## {file.stem}\n\n{about}.\n\n{_credited(open_catalog(file).describe())}\n"
+        about = yaml.safe_load(file.read_text())
+        head = f"## {about['metadata']['title']}\n\n`catalogs/{file.name}`: {about['description']}."
+        yield f"{head}\n\n{_credited(open_catalog(file).describe())}\n"
 
 
 def _credited(rows: list[dict[str, Any]]) -> str:

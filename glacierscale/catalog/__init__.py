@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import html
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -58,6 +59,18 @@ class Catalog:
     """Value of every declared parameter in this call."""
     fingerprint: str
     """SHA-256 over the text and the parameters."""
+
+    def __repr__(self) -> str:
+        wide = max(map(len, self.entries), default=0)
+        lines = [f"  {name:<{wide}}  {entry.description}" for name, entry in self.entries.items()]
+        return "\n".join([f"<Catalog {self.name}: {len(self)} entries>", *lines])
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        shown = pd.DataFrame(self.describe(), columns=["name", "role", "dataset", "files", "description"])
+        with pd.option_context("display.max_colwidth", None):
+            return f"<p>{html.escape(repr(self).splitlines()[0])}</p>{shown.to_html(index=False)}"
 
     def __getitem__(self, name: str) -> Entry:
         if name in self.entries:

@@ -51,6 +51,10 @@ class Entry:
     folder: Path | None
     """Folder passed as ``data``."""
 
+    def __repr__(self) -> str:
+        kind = ", ".join(filter(None, (self.role, self.driver)))
+        return f"<Entry {self.name} ({kind}): {self.description}>"
+
     @property
     def role(self) -> str:
         """What the entry is for: climate, terrain, outlines, observations, ..."""

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from glacierscale.cli import parsing
+from glacierscale.cli.leaving import leave
 from glacierscale.cli.telling import tell
 
 COMMANDS = {
@@ -30,6 +31,7 @@ COMMANDS = {
     "reconstruct": ("reconstruction:reconstruct", "predict every glacier in every year"),
     "evolve": ("evolution:evolve", "let every glacier evolve under future climates"),
     "report": ("reporting:report", "make the page of figures and scores"),
+    "explore": ("exploration.serving:serve", "look at the stores of a run in a browser: map, series, futures"),
     "verify": ("cli:verify", "check a store against its checksums, and repair it"),
     "doctor": ("doctor:doctor", "say whether this machine, its credentials and its clusters are fit for a run"),
     "catalog": ("", "check FILE or show FILE: what a catalogue holds and whether it is safe to open"),
@@ -44,6 +46,7 @@ examples:
   glacierscale demo --to demo
   glacierscale run deploy/runs/oetztal.yaml --data FOLDER --to oetztal
   glacierscale catalog show catalogs/oetztal.yaml
+  glacierscale explore demo
   glacierscale verify demo/smb.zarr --repair
 
 where a command runs (before or after its own arguments; threads of this process by default):
@@ -165,7 +168,7 @@ def completion(shell: str) -> None:
     for name, (place, text) in COMMANDS.items():
         own = jsonargparse.ArgumentParser(description=text)
         if place:
-            own.add_function_arguments(_load(place), as_positional=True)
+            parsing.add_arguments(own, _load(place))
             parsing.add_cluster(own)
         commands.add_subcommand(name, own, help=text)
     print(shtab.complete(parser, shell))
@@ -247,4 +250,4 @@ def _say(error: BaseException, code: int) -> int:
 
 def entry_point() -> None:
     """What the installed command calls."""
-    sys.exit(main())
+    leave(main)

@@ -22,11 +22,28 @@ def parse(function: Callable[..., Any], words: Sequence[str], prog: str) -> tupl
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(prog=prog, description=str(inspect.getdoc(function)).split("\n\n")[0])
     parser.add_argument("--config", action="config", help="Path to a configuration file.")
-    parser.add_function_arguments(function, as_positional=True)
+    add_arguments(parser, function)
     add_cluster(parser)
     given = parser.instantiate(parser.parse_args(spelt_out(function, words))).as_dict()
     del given["config"]
     return given, Cluster(**{field.name: given.pop(field.name) for field in fields(Cluster)})
+
+
+def add_arguments(parser: ArgumentParser, function: Callable[..., Any]) -> None:
+    """Add an argument for every parameter of a function; a list of words is written as words."""
+    from docstring_parser import parse_from_object
+
+    several = {
+        name: one for name, one in inspect.signature(function).parameters.items() if one.annotation == "list[str]"
+    }
+    texts = {param.arg_name: param.description for param in parse_from_object(function).params}
+    for name, one in several.items():
+        shown: dict[str, Any] = {"type": str, "help": " ".join(str(texts[name]).split())}
+        if one.default is inspect.Parameter.empty:
+            parser.add_argument(name, nargs="+", metavar=name.upper().removesuffix("S"), **shown)
+        else:
+            parser.add_argument(f"--{name}", nargs="*", default=list(one.default), metavar="HOST", **shown)
+    parser.add_function_arguments(function, as_positional=True, skip=set(several))
 
 
 def add_cluster(parser: ArgumentParser) -> None:

@@ -69,8 +69,10 @@ def choose(catalog: Catalog, options: IngestOptions) -> dict[str, list[Entry]]:
     chosen = {}
     for role, wanted in (("climate", options.climate), ("outlines", options.outlines)):
         entries = catalog.select(role)
-        datasets = sorted({str(entry.metadata.get("dataset", entry.name)) for entry in entries})
-        if not entries or (wanted and wanted not in datasets) or (not wanted and len(datasets) > 1):
+        # Where none is named, a future is none of those that the climate may be.
+        usable = [entry for entry in entries if wanted or not entry.metadata.get("scenario")]
+        datasets = sorted({scenarios.dataset_of(entry) for entry in usable})
+        if not usable or (wanted and wanted not in datasets) or (not wanted and len(datasets) > 1):
             raise ValueError(
                 f"the catalogue {catalog.name} offers {role} of {datasets or 'no data set'}; "
                 f"asked for {wanted or 'the only one'}. Name one in the option `{role}`."

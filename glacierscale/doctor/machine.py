@@ -46,8 +46,8 @@ def libraries() -> Iterator[Finding]:
 
 
 def extras() -> Iterator[Finding]:
-    """Libraries of the extras that object stores need."""
-    of = {"s3": "s3fs", "gcs": "gcsfs", "azure": "adlfs", "icechunk": "icechunk"}
+    """Libraries of the extras that object stores and the dashboard need."""
+    of = {"s3": "s3fs", "gcs": "gcsfs", "azure": "adlfs", "icechunk": "icechunk", "dashboard": "panel"}
     for extra, name in of.items():
         try:
             yield Finding(area="extras", name=extra, state="ok", said=f"{name} {importlib.metadata.version(name)}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.floating]
 
-_PREFERRED = ("year_blocks", "loyo", "lsygo", "logo", "halves")
+_PREFERRED = ("year_blocks", "loyo", "lsygo", "logo", "glacier_groups", "spatial_blocks", "latitude_bands", "halves")
 _MOST_FOLDS = 12
 _LIMITS = {
     "cooler_is_not_worse": "dSMB/dT <= 0",
@@ -32,7 +32,7 @@ _RANGED = ("cpdd", "winter_snow", "summer_snow")
 
 
 def scheme_for(model: SMBModel) -> str:
-    """Scheme whose folds the diagnostics are made on: few folds that hold out years, if there are any."""
+    """Scheme whose folds the diagnostics are made on: one that holds out years, if there is one, else glaciers."""
     there = {fold.scheme for fold in model.raster_plan.folds} - {folds.ALL}
     return next((scheme for scheme in _PREFERRED if scheme in there), folds.ALL)
 

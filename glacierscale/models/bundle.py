@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from glacierscale.folds import FoldPlan
 from glacierscale.models import rows as rows_module
 from glacierscale.models.held_out import HeldOut, held_out_of, row_numbers, rows_held, spread
 from glacierscale.models.like_years import LikeYears
-from glacierscale.models.packing import Net
+from glacierscale.models.packing import Net, mask
 from glacierscale.models.physics import BIASES_K, TemperatureIndex
 from glacierscale.models.rows import Design
 from glacierscale.models.scaling import Scaler
@@ -69,6 +69,14 @@ class SMBModel:
     """How its predictors were computed (options of featurize, reference years, hemisphere); others are refused"""
     stamp: provenance.Stamp
     """What made it"""
+
+    def __repr__(self) -> str:
+        nets = ", ".join([*self.nets, *self.rasters])
+        plans = (*self.plan.folds, *self.raster_plan.folds)
+        schemes = ", ".join(dict.fromkeys(fold.scheme for fold in plans if len(fold.test)))
+        years = f", {self.hydro_year.min()}-{self.hydro_year.max()}" if len(self.hydro_year) else ""
+        told = f"learned from {len(self.unit_id)} {self.row_kind} balances of {len(set(self.unit_id))} glaciers{years}"
+        return f"<SMBModel of {nets}: {told}; held out: {schemes or 'nothing'}>"
 
     @cached_property
     def fingerprint(self) -> str:
@@ -160,18 +168,43 @@ class SMBModel:
         return held_out_of(numbers, tests, members, self.raster_residual[net], kind)
 
     def residual_of(self, net: str) -> float:
-        """Standard deviation of what the members of fold 0 leave in annual balances (or in rows), kg m-2."""
+        """Standard deviation of what the members of fold 0 leave in annual balances (or in rows), kg m-2.
+
+        Parameters
+        ----------
+        net : str
+            One of `nets` or `rasters`.
+        """
         if net in self.nets:
             return float(self.residual_std[net][0])
         kinds, own = self.rasters[net].form.kinds, self.raster_residual[net][0]
         return float(own[kinds.index("annual")] if "annual" in kinds else np.nanmean(own))
 
     def rows_of(self, scene: Scene, held: HeldOut) -> HeldOut:
-        """The held-out observations that are rows of the plan, as such."""
+        """The held-out observations that are rows of the plan, as such.
+
+        Parameters
+        ----------
+        scene : Scene
+            The observations of `raster_plan`.
+        held : HeldOut
+            What `raster_held_out` gives.
+
+        Returns
+        -------
+        HeldOut
+            With the numbers of rows of `plan`, kg m-2.
+        """
         return rows_held(held, row_numbers(self.unit_id, self.hydro_year, self.row_kind, scene))
 
     def members_of(self, net: str) -> int:
-        """How many members a fold of a net has."""
+        """How many members a fold of a net has.
+
+        Parameters
+        ----------
+        net : str
+            One of `nets` or `rasters`.
+        """
         if self._know(net) in self.rasters:
             return self.rasters[net].members
         snow = np.zeros((0, len(BIASES_K)), np.float32)
@@ -197,7 +230,18 @@ class SMBModel:
         return self.predict(design, net).reshape(-1, features.sizes["glacier"], features.sizes["hydro_year"])
 
     def refuse_other_recipe(self, features: xr.Dataset) -> None:
-        """Raise `ValueError` if features were computed in another way than those the model was trained on."""
+        """Raise an error if features were computed in another way than those the model was trained on.
+
+        Parameters
+        ----------
+        features : xarray.Dataset
+            A checked Features dataset.
+
+        Raises
+        ------
+        ValueError
+            Naming what differs.
+        """
         own, found = dict(self.recipe), dict(features.attrs.get("recipe", {}))
         other = [f"{k} {found.get(k)!r}, not {own.get(k)!r}" for k in sorted(own | found) if own.get(k) != found.get(k)]
         if other:
@@ -232,6 +276,10 @@ class SMBModel:
         folder : str, Path or Files
             A local folder, or ``Files.at(URL)`` for a bucket.
 
+        Returns
+        -------
+        SMBModel
+
         Raises
         ------
         FileNotFoundError
@@ -247,11 +295,3 @@ class SMBModel:
 def fold_weights(plan: FoldPlan, weight: Floats) -> Floats:
     """Weight of every row in the training of every fold: (fold, row), zero outside its training rows."""
     return mask([fold.train for fold in plan.folds], len(weight)) * weight
-
-
-def mask(members: Sequence[npt.NDArray[np.integer]], length: int) -> npt.NDArray[np.uint8]:
-    """Lists of row numbers as 0 and 1: (list, row)."""
-    mask = np.zeros((len(members), length), np.uint8)
-    for number, rows in enumerate(members):
-        mask[number, rows] = 1
-    return mask

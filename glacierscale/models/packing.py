@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,3 +64,11 @@ UNPACK: dict[str, Callable[[Mapping[str, Floats], Mapping[str, Any]], Net]] = {
     "mlp": _unpack_mlp,
     "kriging": _unpack_kriging,
 }
+
+
+def mask(members: Sequence[npt.NDArray[np.integer]], length: int) -> npt.NDArray[np.uint8]:
+    """Lists of row numbers as 0 and 1: (list, row)."""
+    mask = np.zeros((len(members), length), np.uint8)
+    for number, rows in enumerate(members):
+        mask[number, rows] = 1
+    return mask

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from glacierscale import provenance
 from glacierscale.folds import Fold, FoldPlan
 from glacierscale.models import packing
-from glacierscale.models.bundle import SMBModel, mask
+from glacierscale.models.bundle import SMBModel
 from glacierscale.models.like_years import LikeYears
 from glacierscale.models.physics import TemperatureIndex
 from glacierscale.models.scaling import Scaler
@@ -187,7 +187,10 @@ def _below(arrays: Mapping[str, Any], prefix: str) -> Arrays:
 
 def _plan_arrays(prefix: str, plan: FoldPlan, rows: int) -> Arrays:
     """Training and test rows of every fold as packed masks, (fold, row / 8) uint8, and how many rows there are."""
-    masks = {"train": mask([f.train for f in plan.folds], rows), "test": mask([f.test for f in plan.folds], rows)}
+    masks = {
+        "train": packing.mask([f.train for f in plan.folds], rows),
+        "test": packing.mask([f.test for f in plan.folds], rows),
+    }
     packed: Arrays = {f"{prefix}.{name}": np.packbits(value, axis=1) for name, value in masks.items()}
     return {**packed, f"{prefix}.rows": np.array([rows], np.int64)}
 

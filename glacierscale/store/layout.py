@@ -61,6 +61,12 @@ class Layout:
         """Every block along every dimension that a variable is written along."""
         return [block for dim in self.wanted.blocks if self.along(dim) for block in self.blocks(dim)]
 
+    def undone(self, place: Objects, dim: str = "") -> list[Block]:
+        """Blocks without a completion record, along one dimension or all."""
+        blocks = self.blocks(dim) if dim else self.all_blocks()
+        done = place.present(f"{RECORDS}/{block.name}.json" for block in blocks)
+        return [block for block in blocks if f"{RECORDS}/{block.name}.json" not in done]
+
     def along(self, dim: str) -> dict[str, Variable]:
         """Variables that blocks along a dimension write."""
         return {

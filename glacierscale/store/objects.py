@@ -21,6 +21,7 @@ from zarr.storage import ObjectStore, WrapperStore
 
 from glacierscale.store import access, faults
 from glacierscale.store.blocks import NoStoreError, StoreError
+from glacierscale.store.threaded import Threaded
 
 LEASE = ".lease"
 """Folder of the lease of a place; no part of what lies there."""
@@ -158,7 +159,7 @@ class Objects:
 
     def zarr(self, *, read_only: bool) -> ObjectStore[Any]:
         """The same place as a Zarr store."""
-        return ObjectStore(self.handle, read_only=read_only)
+        return Threaded(self.handle, read_only=read_only)
 
     def _refuse_https(self) -> None:
         if not self._listable:

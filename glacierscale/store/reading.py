@@ -40,6 +40,19 @@ def kind_at(url: str, wanted: Schema | None) -> Schema:
     return schema.WRITTEN_BY[stamp["verb"]]
 
 
+def whole(
+    place: Objects, layout: Layout, *, partial: bool, chunks: dict[str, int] | Literal["auto"] | None
+) -> xr.Dataset:
+    """The store as a checked, lazy dataset; see `Store.open`."""
+    left = layout.undone(place)
+    if left and not partial:
+        raise StoreError(
+            f"{place.url} is unfinished: {len(left)} blocks are missing, the first is {left[0]}. "
+            f"Run {schema.made_by(layout.wanted)} as before, it continues; or open it with partial=True."
+        )
+    return schema.check(opened(place, layout, finished=not left, chunks=chunks), layout.wanted)
+
+
 def opened(
     place: Objects, layout: Layout, *, finished: bool, chunks: dict[str, int] | Literal["auto"] | None
 ) -> xr.Dataset:

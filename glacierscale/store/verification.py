@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+from glacierscale import provenance
 from glacierscale.store.blocks import DECLARED, RECORDS, Block, Damage, StoreError
 from glacierscale.store.layout import Layout
 from glacierscale.store.objects import Objects, seal, unpack_record
+
+
+def of_store(place: Objects, layout_of: Callable[[Objects], Layout]) -> list[Damage]:
+    """Every fault of a store; its layout is read only where what says so is whole."""
+    damages = of_declaration(place)
+    if any(damage.key in ("zarr.json", f"{RECORDS}/{DECLARED}.json") for damage in damages):
+        return damages  # what blocks there are is not known
+    found = layout_of(place)
+    for block in found.all_blocks():
+        damages += of_block(place, found, block)
+    return damages
 
 
 def of_declaration(place: Objects) -> list[Damage]:
@@ -48,6 +61,15 @@ def seals(place: Objects, layout: Layout) -> list[str]:
             if not key.endswith("zarr.json"):
                 found.append(f"{key} {content or [length, checksum]}")
     return found
+
+
+def fingerprint(place: Objects, found: Layout, stamp: provenance.Stamp) -> str:
+    """Digest of a stamp, the attributes and all values."""
+    own = ("glacierscale_stamp", "history")  # the stamp is digested without what decides nothing
+    attributes = {name: value for name, value in found.attributes.items() if name not in own}
+    return provenance.digest(
+        "\n".join([stamp.fingerprint, json.dumps(attributes, sort_keys=True), *seals(place, found)])
+    )
 
 
 def _damages(place: Objects, name: str, block: Block | None, expected: Iterable[str]) -> list[Damage]:

@@ -16,6 +16,8 @@ from glacierscale.synthetic.options import SyntheticOptions, TrueProcess
 
 if TYPE_CHECKING:
     from glacierscale.synthetic.atmosphere import climate as climate
+    from glacierscale.synthetic.futures import FUTURES as FUTURES
+    from glacierscale.synthetic.futures import future as future
     from glacierscale.synthetic.margins import inventories as inventories
     from glacierscale.synthetic.margins import outlines as outlines
     from glacierscale.synthetic.margins import vertices as vertices
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from glacierscale.synthetic.survey import observations as observations
 
 _HOME = {
+    "FUTURES": "futures",
     "climate": "atmosphere",
     "degree_day_factors": "mass_balance",
+    "future": "futures",
     "inventories": "margins",
     "observations": "survey",
     "outlines": "margins",
@@ -42,10 +46,12 @@ _HOME = {
 }
 
 __all__ = [
+    "FUTURES",
     "SyntheticOptions",
     "TrueProcess",
     "climate",
     "degree_day_factors",
+    "future",
     "inventories",
     "observations",
     "outlines",

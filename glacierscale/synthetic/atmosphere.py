@@ -73,6 +73,13 @@ def lapse_rate(options: SyntheticOptions) -> Floats:
     return LAPSE_K_M + LAPSE_AMPLITUDE_K_M * season(options)
 
 
+def trend(options: SyntheticOptions) -> Floats:
+    """Warming of every month against the middle of the years, (time) K."""
+    time = months(options)
+    years = (time - time[0]) / np.timedelta64(1, "D") / 365.25
+    return np.asarray(WARMING_K_PER_YEAR * (years - years.mean()))
+
+
 @lru_cache(maxsize=32)
 def _modes(options: SyntheticOptions, name: str, steps: int) -> tuple[Floats, Floats, Floats]:
     """Wave vectors (mode, 2) in rad m-1 and the series of both phases (mode, 2, time), each of variance 1."""
@@ -99,12 +106,10 @@ def _random_field(options: SyntheticOptions, name: str, x_m: Floats, y_m: Floats
 
 def temperature_at(options: SyntheticOptions, x_m: Floats, y_m: Floats) -> Floats:
     """Temperature at the reference height over points, (point, time) degC."""
-    time, cycle = months(options), season(options)
-    years = (time - time[0]) / np.timedelta64(1, "D") / 365.25
-    trend = WARMING_K_PER_YEAR * (years - years.mean())
+    cycle = season(options)
     sd = (TEMP_SD_K[0] + TEMP_SD_K[1]) / 2 - (TEMP_SD_K[0] - TEMP_SD_K[1]) / 2 * cycle
-    anomaly = _random_field(options, "temperature", x_m, y_m, time.size)
-    return np.asarray(anomaly * sd + (MEAN_DEGC + AMPLITUDE_K * cycle + trend))
+    anomaly = _random_field(options, "temperature", x_m, y_m, cycle.size)
+    return np.asarray(anomaly * sd + (MEAN_DEGC + AMPLITUDE_K * cycle + trend(options)))
 
 
 def precipitation_at(options: SyntheticOptions, x_m: Floats, y_m: Floats) -> Floats:

@@ -94,6 +94,7 @@ def seasonal_at(options: SyntheticOptions, form: Forms, elevation_m: Floats) -> 
     precip = _hydro(options, precipitation_at(options, form.x_m, form.y_m) * 1000 * days)[:, :, None, :]
     lapse = _hydro(options, lapse_rate(options))[None, :, None, :]
     temp = temp + lapse * (elevation_m[:, None, :, None] - REFERENCE_M)  # (glacier, hydro_year, height, month)
+    temp = temp + options.process.temp_bias_k
     facing = _facing(options, form.aspect[:, None, None])
     return _balances(temp, precip, _hydro(options, days)[None, :, None, :], facing, options.process)
 

@@ -40,6 +40,8 @@ class TrueProcess:
     """Relative reduction of both factors on a glacier that faces north, increase on one that faces south."""
     precip_factor: float = 1.6
     """Solid precipitation on a glacier over that of the climate fields."""
+    temp_bias_k: float = 0.0
+    """Temperature on a glacier beyond that of the climate fields, K: with another one, the truth of a warmer world."""
     pdd_sigma_k: float = 4.5
     """Standard deviation of temperature inside a month in the degree-day integral of Calov & Greve (2005), K."""
     annual_sigma: float = 60.0
@@ -53,7 +55,7 @@ class TrueProcess:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not math.isfinite(value) or value < 0:
+            if not math.isfinite(value) or (value < 0 and name != "temp_bias_k"):
                 raise ValueError(f"{name} is {value}; expected a finite number of at least 0.")
         if self.ddf_snow == 0 or self.pdd_sigma_k == 0:
             raise ValueError("ddf_snow and pdd_sigma_k must be above 0: both divide in the true process.")

@@ -141,7 +141,7 @@ def _tell_left_out(reasons: list[str], scene: Scene | None) -> None:
     reasons += scene.functionals.left_out if scene is not None else ()
     if reasons:
         more = f"; and {len(reasons) - _TOLD} more" if len(reasons) > _TOLD else ""
-        _log.warning("left out of training: %s%s", "; ".join(reasons[:_TOLD]), more)
+        _log.warning("left out of training: %s%s", "; ".join(reason.rstrip(".") for reason in reasons[:_TOLD]), more)
 
 
 def fit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -21,6 +22,7 @@ LOOPBACK = (
 SMALL = {
     "bench_ensemble.py": ["--rows", "80", "--folds", "3", "--members", "2", "--epochs", "4", "--alone", "6"],
     "bench_evolution.py": ["--glaciers", "3", "--members", "1", "3", "--flowing", "2", "--years", "4", "--turns", "1"],
+    "bench_explore.py": ["--glaciers", "40", "--repeats", "2"],
     "bench_features.py": ["--glaciers", "16", "--growth", "2", "--sample", "3", "--repeats", "1"],
     "bench_feed.py": ["--small"],
     "bench_ray.py": ["--small"],
@@ -35,6 +37,9 @@ KEYS = {
         "bare_loop_s", "ratio_to_bare_loop", "rmse_batched", "rmse_one_after_another",
     },
     "bench_evolution.py": {"benchmark", "glaciers", "members", "years", "turns", "reference", "ratio", "rates"},
+    "bench_explore.py": {
+        "benchmark", "glaciers", "shaded", "click_ms", "year_ms", "quantity_ms", "first_s", "reference", "reference_ms",
+    },
     "bench_features.py": {
         "benchmark", "glaciers", "years", "seconds", "reference", "reference_seconds", "ratio", "glaciers_per_s",
         "growth", "time_per_glacier_ratio", "peak_memory_mb",
@@ -73,6 +78,8 @@ KEYS = {
 def ran(script: str) -> dict[str, Any]:
     if script == "bench_ray.py" and os.geteuid() != 0:
         pytest.skip("Ray listens on all addresses; as root it is tested in a network namespace of its own")
+    if script == "bench_explore.py" and not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        pytest.skip("no chromium, chromium-browser or google-chrome on PATH; install one to time the dashboard")
     within = LOOPBACK if script == "bench_ray.py" else ()
     done = subprocess.run(
         [*within, sys.executable, str(HERE / script), *SMALL[script]], capture_output=True, text=True, check=False

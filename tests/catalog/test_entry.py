@@ -144,6 +144,17 @@ def test_a_catalogue_describes_itself_and_travels_to_other_processes(folder: Pat
     assert str(pickle.loads(pickle.dumps(error))) == str(error) == "f, line 3, entry 'e': a; expected b; c"
 
 
+def test_a_catalogue_and_an_entry_print_their_names_and_descriptions_and_as_html_the_same(folder: Path) -> None:
+    catalog = open_catalog(Path(__file__).resolve().parents[2] / "catalogs" / "demo.yaml", data=str(folder))
+    lines = repr(catalog).splitlines()
+    assert lines[0] == f"<Catalog demo: {len(catalog)} entries>"
+    assert [line.split()[0] for line in lines[1:]] == list(catalog)
+    assert repr(catalog["dem"]) == f"<Entry dem (terrain, rasterio): {catalog['dem'].description}>"
+    page = catalog._repr_html_()
+    assert page.startswith("<p>&lt;Catalog demo")
+    assert all(f"<td>{entry.description}</td>" in page for entry in catalog.entries.values())
+
+
 def test_fingerprints_follow_the_bytes_and_not_the_place(
     folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

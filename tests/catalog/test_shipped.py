@@ -87,7 +87,8 @@ def test_cloud_tiles_follow_their_parameters() -> None:
 def test_the_demo_catalogue_points_into_the_folder_that_is_passed(tmp_path: Path) -> None:
     catalog = open_catalog(CATALOGS / "demo.yaml", data=tmp_path)
     assert [Path(entry.urlpaths[0]).name for entry in catalog.entries.values()] == [
-        "climate.zarr", "dem.tif", "thickness.tif", "outlines.parquet", "inventories.csv", "observations.csv",
+        "climate.zarr", "future_stable.zarr", "future_warming.zarr", "dem.tif", "thickness.tif", "outlines.parquet",
+        "inventories.csv", "observations.csv",
     ]  # fmt: skip
     assert all(Path(entry.urlpaths[0]).parent == tmp_path.resolve() for entry in catalog.entries.values())
 

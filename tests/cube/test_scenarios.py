@@ -119,9 +119,8 @@ def test_files_of_scenarios_are_part_of_the_stamp(small: Range) -> None:
 
 def test_unknown_scenarios_are_refused_with_what_there_is(small: Range) -> None:
     small.run("run", 1990, 2020)
-    message = (
-        r"offers climate of \['era5_like', 'run'\]; asked for the scenarios rcp26\. Correct the option `scenarios`"
-    )
+    there = r"\['era5_like', 'run', 'stable', 'warming'\]"
+    message = rf"offers climate of {there}; asked for the scenarios rcp26\. Correct the option `scenarios`"
     with pytest.raises(ValueError, match=message):
         small.ingest("rcp26")
 
@@ -183,3 +182,19 @@ def test_the_oetztal_has_its_scenario(shared: Path, tmp_path: Path) -> None:
     assert (float(cube.scenario_lat[0, 0]), float(cube.scenario_lon[0, 0])) == (46.25, 11.25)
     raw = xr.open_dataset(shared / "data/oetztal/cmip5/tas_mon_CCSM4_rcp26_r1i1p1_g025.nc")
     np.testing.assert_allclose(cube.scenario_temp[0, 0], raw.tas[:, 0, 0] - 273.15, atol=1e-4)
+
+
+def test_the_climate_need_not_be_named_beside_futures(small: Range) -> None:
+    unnamed = small.ingest("stable", climate="").open().load()
+    assert unnamed.scenario.values.tolist() == ["stable"]
+    shutil.rmtree(small.folder / "cube.zarr")
+    named = small.ingest("stable").open()
+    xr.testing.assert_equal(unnamed[["temp", "precip", "scenario_temp"]], named[["temp", "precip", "scenario_temp"]])
+
+
+def test_a_second_climate_that_is_no_future_has_to_be_named(small: Range) -> None:
+    small.run("run", 1990, 2020)
+    with pytest.raises(
+        ValueError, match=r"offers climate of \['era5_like', 'run'\]; asked for the only one\. Name one"
+    ):
+        small.ingest(climate="")

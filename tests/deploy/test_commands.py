@@ -128,8 +128,29 @@ def test_every_command_of_the_runbook_is_one_of_ours_or_names_what_exists(built:
     for line in lines:
         for path in re.findall(r"(?<![\w/:])deploy/[\w./-]+", line):
             assert (ROOT / path).exists(), line
-        for name in re.findall(r"\b(?:job|service|rayjob|daskjob)/[\w-]+", line):
+        for name in re.findall(r"\b(?:job|pod|service|rayjob|daskjob)/[\w-]+", line):
             assert name in there, line
+
+
+def test_each_step_of_the_runbook_is_waited_for_before_the_next_is_started(built: dict[str, Objects]) -> None:
+    lines = shell_lines((DEPLOY / "RUNBOOK.md").read_text().split("## Start")[1].split("## Watch")[0])
+    steps = [found[1] for line in lines if (found := re.search(r"apply .*component=(\w+)", line))]
+    assert steps == ["setup", "smoke", "data", "ingest", "features", "train", "reconstruct"]
+    made = {
+        step: [f"{o['kind']}/{o['metadata']['name']}".lower() for o in built["gpu"] if step_of(o) == step]
+        for step in steps
+    }
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        found = re.search(r"apply .*component=(\w+)", line)
+        if found and found[1] != "setup":
+            waited = re.search(r" wait (\S+) --for=\S+ --timeout=\d+[mh]$", following)
+            assert waited, line
+            assert waited[1] in made[found[1]]
+
+
+def step_of(one: dict[str, Any]) -> str:
+    """The step that an object belongs to."""
+    return str(one["metadata"]["labels"]["app.kubernetes.io/component"])
 
 
 def test_an_overlay_of_the_runbook_has_the_steps_that_are_started_on_it(built: dict[str, Objects]) -> None:

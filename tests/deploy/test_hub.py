@@ -15,7 +15,9 @@ from tests.deploy.manifests import DEPLOY
 
 FOLDER = DEPLOY / "jupyterhub"
 GATEWAY = yaml.safe_load((FOLDER / "dask-gateway.yaml").read_text())["gateway"]
-HUB = yaml.safe_load((FOLDER / "hub.yaml").read_text())["singleuser"]
+WHOLE = yaml.safe_load((FOLDER / "hub.yaml").read_text())
+HUB = WHOLE["singleuser"]
+RUNBOOK = (DEPLOY / "RUNBOOK.md").read_text()
 
 
 @pytest.fixture
@@ -57,6 +59,28 @@ def test_profiles_name_one_default_and_limits_above_what_they_guarantee() -> Non
         assert own["cpu_guarantee"] <= own["cpu_limit"]
         low, high = (int(re.fullmatch(r"(\d+)G", own[name])[1]) for name in ("mem_guarantee", "mem_limit"))  # type: ignore[index]
         assert low <= high
+
+
+def test_notebooks_find_the_gateway_that_the_runbook_installs_and_may_reach_it() -> None:
+    [(release, version, namespace)] = re.findall(
+        r"--install (\S+) dask/dask-gateway --version (\S+) --namespace (\S+)", RUNBOOK
+    )
+    assert re.search(rf"--install hub jupyterhub/jupyterhub --namespace {namespace} ", RUNBOOK), (
+        "its Secret is read there"
+    )
+    server = f"traefik-{release}-dask-gateway.{namespace}"  # as the chart calls it
+    told = {name.removeprefix("DASK_GATEWAY__"): value for name, value in HUB["extraEnv"].items()}
+    service, prefix = WHOLE["hub"]["services"]["dask-gateway"], GATEWAY["prefix"]
+    assert prefix == "/services/dask-gateway", "the hub gives a service the path of its name"
+    assert service["url"] == f"http://{server}"
+    assert told["ADDRESS"] == f"http://{server}{prefix}"
+    assert told["PROXY_ADDRESS"] == f"gateway://{server}:80"
+    assert told["PUBLIC_ADDRESS"] == f"{prefix}/"
+    assert told["AUTH__TYPE"] == GATEWAY["auth"]["type"] == "jupyterhub"
+    [rule] = HUB["networkPolicy"]["egress"]
+    assert rule["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "traefik"
+    pinned = re.findall(r"^dask-gateway==(\S+)$", (DEPLOY / "image" / "requirements.txt").read_text(), re.MULTILINE)
+    assert pinned == [version], "client and server of one version"
 
 
 def test_notebooks_and_workers_have_the_same_image() -> None:

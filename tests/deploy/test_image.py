@@ -49,6 +49,16 @@ def test_what_is_copied_is_there_and_not_kept_from_the_build(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
+def test_both_halves_of_panel_in_notebooks_have_one_version_and_jupyterlab_stays_in_the_base(name: str) -> None:
+    [line] = re.findall(r"^ +\S+NB_PYTHON_PREFIX\S+ -m pip install (.*) \\$", recipe(name).content, re.MULTILINE)
+    assert "-c /tmp/requirements.txt" in line
+    assert line.split()[-1] == "pyviz_comms"
+    pinned = (DEPLOY / "image" / "requirements.txt").read_text()
+    assert re.search(r"^pyviz-comms==", pinned, re.MULTILINE)
+    assert not re.search(r"^jupyterlab==", pinned, re.MULTILINE), "it makes every process of Ray start later"
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_the_shell_of_a_recipe_parses(name: str) -> None:
     for step in recipe(name).structure:
         if step["instruction"] == "RUN":
@@ -70,6 +80,9 @@ def test_the_versions_of_the_image_are_those_that_the_project_and_its_tests_ask_
     versions = {name: str(one.specifier).removeprefix("==") for name, one in pinned.items()}
     [flags] = re.findall(r"^EXTRAS := (.*)$", (DEPLOY / "image" / "Makefile").read_text(), re.MULTILINE)
     extras = [one for name in re.findall(r"--extra (\w+)", flags) for one in PROJECT["optional-dependencies"][name]]
+    notebooks = PROJECT["optional-dependencies"]["notebooks"]
+    extras += [one for one in notebooks if not one.startswith(("jupyterlab", "glacierscale["))]
+    assert "dashboard" in flags, "notebooks ask for it too"
     assert len(extras) >= 5
     asked = [*PROJECT["dependencies"], *extras]
     asked += (ROOT / "constraints.txt").read_text().splitlines()

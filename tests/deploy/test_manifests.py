@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import ipaddress
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,32 @@ def test_rights_are_to_look_only_and_not_at_secrets(objects: Objects) -> None:
     assert not [one for one in objects if one["kind"].startswith("ClusterRole")]
 
 
+def test_a_client_of_a_dask_cluster_may_look_at_what_dask_kubernetes_asks_for(objects: Objects) -> None:
+    asked = {  # by KubeCluster.from_name, once for what it shows while it connects
+        *(
+            ("kubernetes.dask.org", kind, verb)
+            for kind in ("daskclusters", "daskworkergroups")
+            for verb in ("get", "list")
+        ),
+        *(("", kind, verb) for kind in ("pods", "services") for verb in ("get", "list")),
+    }
+    [role] = [one for one in objects if one["kind"] == "Role"]
+    given = {
+        (g, r, v) for rule in role["rules"] for g in rule["apiGroups"] for r in rule["resources"] for v in rule["verbs"]
+    }
+    assert asked <= given
+
+
+def test_pods_with_which_a_run_ends_are_left_alone_by_autoscalers_of_nodes(built: dict[str, Objects]) -> None:
+    dask = named(built["cpu"], "DaskJob", "features")["spec"]
+    ray = named(built["cpu"], "RayJob", "train")["spec"]["rayClusterSpec"]
+    alone = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}
+    for one in (dask["job"], dask["cluster"]["spec"]["scheduler"], ray["headGroupSpec"]["template"]):
+        assert one["metadata"]["annotations"] == alone
+    for one in (dask["cluster"]["spec"]["worker"], ray["workerGroupSpecs"][0]["template"]):
+        assert "annotations" not in one["metadata"], "another worker takes over, so nodes may be tidied up"
+
+
 def test_what_pods_mount_and_read_exists_and_what_they_write_to_is_a_volume(objects: Objects) -> None:
     configs = {one["metadata"]["name"]: one["data"] for one in objects if one["kind"] == "ConfigMap"}
     claims = {one["metadata"]["name"] for one in objects if one["kind"] == "PersistentVolumeClaim"}
@@ -196,6 +224,32 @@ def test_training_sizes_itself_where_no_queue_counts_it(built: dict[str, Objects
     assert not gpu["spec"]["rayClusterSpec"]["enableInTreeAutoscaling"], "Kueue refuses it"
 
 
+def tolerates(pod: dict[str, Any], taint: dict[str, str]) -> bool:
+    """Whether a pod may run on nodes with a taint."""
+    return any(
+        one["key"] == taint["key"]
+        and one.get("effect", taint["effect"]) == taint["effect"]
+        and (one["operator"] == "Exists" or one.get("value") == taint["value"])
+        for one in pod.get("tolerations", [])
+    )
+
+
+def test_only_pods_that_ask_for_gpus_get_nodes_with_gpus(built: dict[str, Objects]) -> None:
+    flavors = {one["metadata"]["name"]: one["spec"] for one in built["gpu"] if one["kind"] == "ResourceFlavor"}
+    [queue] = [one["spec"] for one in built["gpu"] if one["kind"] == "ClusterQueue"]
+    [group] = queue["resourceGroups"]
+    assert {flavor["name"] for flavor in group["flavors"]} == set(flavors)
+    for flavor in group["flavors"]:
+        quota = {one["name"]: one["nominalQuota"] for one in flavor["resources"]}
+        assert set(quota) == set(group["coveredResources"])
+        assert "tolerations" not in flavors[flavor["name"]], "Kueue adds them to any pod that it sends there"
+        assert bool(quota["nvidia.com/gpu"]) is bool(flavors[flavor["name"]].get("nodeTaints"))
+    [taint] = flavors["glacierscale-gpu"]["nodeTaints"]
+    for pod in pods(built["gpu"]):
+        gpus = any("nvidia.com/gpu" in one["resources"]["limits"] for one in pod["containers"])
+        assert tolerates(pod, taint) is gpus
+
+
 def test_variables_of_the_environment_are_known_to_who_reads_them(objects: Objects) -> None:
     given = named(objects, "ConfigMap", "glacierscale-env")["data"]
     ours = "".join(file.read_text() for file in (ROOT / "glacierscale").rglob("*.py"))
@@ -216,6 +270,33 @@ def test_other_namespaces_reach_nothing_but_what_operators_ask(objects: Objects)
     assert within == {"from": [{"podSelector": {}}]}
     assert [port["port"] for port in operators["ports"]] == [8265, 8786, 8787]
     assert all("namespaceSelector" in source for source in operators["from"])
+
+
+def test_pods_reach_each_other_name_servers_and_https_but_not_the_identity_of_the_node(objects: Objects) -> None:
+    [network] = [one["spec"] for one in objects if one["kind"] == "NetworkPolicy"]
+    within, names, outside = network["egress"]
+    assert within == {"to": [{"podSelector": {}}]}
+    assert {(port["port"], port["protocol"]) for port in names["ports"]} == {(53, "UDP"), (53, "TCP")}
+    assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in names["to"], "where names are cached on each node"
+    blocks = [ipaddress.ip_network(one["ipBlock"]["cidr"]) for one in outside["to"]]
+    closed = [ipaddress.ip_network(cidr) for one in outside["to"] for cidr in one["ipBlock"]["except"]]
+    assert {block.version for block in blocks} == {4, 6}
+    assert not any(port["port"] == 80 for port in outside["ports"])
+    for identity in ("169.254.169.254", "169.254.170.23", "fd00:ec2::254", "fd00:ec2::23"):
+        assert any(ipaddress.ip_address(identity) in block for block in closed), identity
+
+
+def test_without_the_volume_nothing_asks_for_it(kubectl: str, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(DEPLOY / "k8s", tmp_path / "k8s")) / "overlays" / "cpu"
+    file = folder / "kustomization.yaml"
+    file.write_text(f"components: [../../no-volume]\n{file.read_text()}")
+    objects = manifests.build(kubectl, folder)
+    assert {one["kind"] for one in objects} >= {"Job", "Pod", "RayJob"}
+    assert not [one for one in objects if one["kind"] == "PersistentVolumeClaim"]
+    for pod in pods(objects):
+        assert not [volume for volume in pod["volumes"] if "persistentVolumeClaim" in volume]
+        for container in (*pod.get("initContainers", []), *pod["containers"]):
+            assert {mount["name"] for mount in container["volumeMounts"]} <= {one["name"] for one in pod["volumes"]}
 
 
 def test_labels_select_the_scheduler_that_the_operator_makes(built: dict[str, Objects]) -> None:

@@ -25,7 +25,14 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
 FENCED = re.compile(r"^```([^\n`]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-ON_THE_RUN = ("tutorial.md", "resume-and-repair.md", "store-rules.md", "reference/stores.md")
+ON_THE_RUN = (
+    "tutorial.md",
+    "outputs.md",
+    "explore.md",
+    "resume-and-repair.md",
+    "store-rules.md",
+    "reference/stores.md",
+)
 """Pages whose programs read a finished run in the folder demo"""
 
 

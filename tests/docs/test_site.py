@@ -21,7 +21,7 @@ import yaml
 import glacierscale as gs
 from glacierscale import cli, schema
 
-for needed in ("sphinx", "myst_parser", "numpydoc", "pydata_sphinx_theme", "sphinx_copybutton", "sphinx_design"):
+for needed in ("sphinx", "myst_nb", "numpydoc", "pydata_sphinx_theme", "sphinx_copybutton", "sphinx_design"):
     pytest.importorskip(needed, reason="the site needs glacierscale[docs]")
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,8 +33,8 @@ PHONE, DESK = {"width": 390, "height": 800}, {"width": 1280, "height": 900}
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built from a copy of what it is made of; any warning fails."""
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
-    leftovers = shutil.ignore_patterns("_build", "api", "__pycache__")
-    for name in ("docs", "catalogs", "deploy"):
+    leftovers = shutil.ignore_patterns("_build", "api", "out", "__pycache__")
+    for name in ("docs", "catalogs", "deploy", "notebooks"):
         shutil.copytree(ROOT / name, source / name, ignore=leftovers)
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "docs", str(built)]
     known = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"}
@@ -122,6 +122,29 @@ def test_every_public_function_says_what_it_takes_returns_and_raises(name: str) 
     assert told["Raises"] or name == "use"
 
 
+METHODS = {
+    f"{name}.{method}": getattr(getattr(gs, name), method)
+    for name in gs.__all__
+    if inspect.isclass(getattr(gs, name))
+    for method, thing in vars(getattr(gs, name)).items()
+    if not method.startswith("_") and (inspect.isfunction(thing) or isinstance(thing, classmethod | staticmethod))
+}
+ARRAYS = re.compile(r"Dataset|DataArray|ndarray|Floats|HeldOut|tuple|Store|SMBModel")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_of_a_public_class_says_what_it_takes_what_it_raises_and_what_arrays_it_returns(name: str) -> None:
+    from numpydoc.docscrape import FunctionDoc
+
+    method = inspect.unwrap(METHODS[name])
+    told = FunctionDoc(method)
+    said = {one.strip("* ") for parameter in told["Parameters"] for one in parameter.name.split(",")}
+    assert said == set(inspect.signature(method).parameters) - {"self", "cls"}
+    assert all(parameter.type and parameter.desc for parameter in told["Parameters"])
+    assert told["Returns"] or not ARRAYS.search(str(inspect.signature(method).return_annotation))
+    assert told["Raises"] or not re.search(r"^ +raise ", inspect.getsource(method), re.MULTILINE)
+
+
 def test_every_option_is_on_the_page_of_its_class(site: Path, pages: dict[Path, Page]) -> None:
     import dataclasses
 
@@ -146,6 +169,8 @@ def test_every_command_is_on_its_page_with_its_own_options(site: Path, pages: di
     page = pages[site / "reference" / "commands.html"]
     assert {name for name in cli.COMMANDS if name != "catalog"} | {"catalog-check", "catalog-show"} <= page.anchors
     assert "--options.degree_day_sigma_k" in page.text
+    assert page.text.index("Distributed, cloud-native") < page.text.index("usage: glacierscale demo")
+    assert not set(page.text) & {chr(code) for code in range(32)} - set("\t\n")
     assert "Expected 'default'" not in page.text
 
 

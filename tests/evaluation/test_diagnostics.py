@@ -36,6 +36,9 @@ def test_folds_that_hold_out_years_are_looked_at_first(raster_model: Any) -> Non
     for scheme, kept in (("logo", ("all", "logo")), ("all", ("all",))):
         fewer = FoldPlan(folds=tuple(fold for fold in plan.folds if fold.scheme in kept))
         assert diagnostics.scheme_for(dataclasses.replace(raster_model, raster_plan=fewer)) == scheme
+    for scheme in ("glacier_groups", "spatial_blocks"):
+        called = tuple(dataclasses.replace(fold, scheme=scheme) for fold in plan.folds if fold.scheme == "logo")
+        assert diagnostics.scheme_for(dataclasses.replace(raster_model, raster_plan=FoldPlan(folds=called))) == scheme
 
 
 def test_constraints_are_stated_for_every_network_as_shares_of_held_out_cells_and_years(short: Any, scene: Any) -> None:

@@ -21,6 +21,12 @@ def test_an_unknown_net_is_refused(model: Any, rows: Any, features: Any) -> None
         model.reconstruct(features.open().load(), "cnn")
 
 
+def test_a_model_says_in_one_line_what_it_learned_and_what_was_held_out(model: Any, region: SimpleNamespace) -> None:
+    glaciers, rows = len(region.observed), len(region.observed) * len(region.years)
+    told = f"learned from {rows} annual balances of {glaciers} glaciers, 1991-2002; held out: logo, lsygo"
+    assert repr(model) == f"<SMBModel of lasso, mlp: {told}>"
+
+
 def test_the_prediction_is_the_base_and_the_correction(model: Any, rows: Any) -> None:
     base = model.base.predict(2, rows.design.snow, rows.design.degree_days)
     learned = model.nets["lasso"].members(2, model.scaler.transform(2, rows.design.predictors))

@@ -168,7 +168,7 @@ def test_training_again_gives_the_same_model_byte_for_byte(features: Any, tmp_pa
 
 def test_what_does_not_train_is_told_with_its_reasons(caplog: pytest.LogCaptureFixture) -> None:
     loop._tell_left_out([f"glacier {n} band 1990: no ice between 2700 and 2750 m." for n in range(7)], None)
-    assert "left out of training: glacier 0 band 1990: no ice between 2700 and 2750 m.;" in caplog.text
+    assert "left out of training: glacier 0 band 1990: no ice between 2700 and 2750 m;" in caplog.text
     assert "and 2 more" in caplog.text
     caplog.clear()
     loop._tell_left_out([], None)

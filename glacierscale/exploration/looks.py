@@ -1,0 +1,139 @@
+"""What the page looks like: colours, scales of colours, and the words that go with numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from bokeh.models import ColorMapper
+
+INK, SOFT, RULE, GROUND, PAPER, ACCENT = "#1d2b36", "#5b6b78", "#d9dfe3", "#eef1f2", "#ffffff", "#0b5c8a"
+NO_VALUE = "#b9bfc4"
+"""Colour of glaciers without a value."""
+
+SCENARIOS = ("#1b6ca8", "#e08214", "#b2182b", "#5e3c99", "#1a9850", "#8c510a", "#c51b7d", "#4d4d4d")
+"""Colours of future climates, in the order in which the store has them: told apart with any kind of colour vision."""
+
+_HIDDEN = "rgba(0, 0, 0, 0)"
+_SKEWED = 15  # the largest over the middle value, from which a linear scale shows one colour only
+
+
+def palette(diverging: bool) -> list[str]:
+    """256 colours of even steps: red below zero and blue above, or from light to dark."""
+    import colorcet
+    from bokeh.palettes import Viridis256
+
+    return list(colorcet.palette["CET_D1A"][::-1]) if diverging else list(Viridis256[::-1])
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Ends of a scale of colours."""
+
+    low: float
+    high: float
+    diverging: bool
+    """Zero stands in the middle."""
+    logarithmic: bool = False
+    """Even steps are even factors."""
+
+
+def scale_of(values: npt.ArrayLike, diverging: bool, *, skewed: bool = False) -> Scale:
+    """A scale with round ends that holds all but the outermost hundredths of some values.
+
+    Parameters
+    ----------
+    values : array_like
+        Any shape; NaN are left out.
+    diverging : bool
+        Whether zero stands in the middle.
+    skewed : bool
+        Whether values over several powers of ten, as areas, may have a logarithmic scale.
+    """
+    found = np.asarray(values, float)
+    found = found[np.isfinite(found)]
+    if not found.size:
+        return Scale(-1.0 if diverging else 0.0, 1.0, diverging)
+    low, middle, high = (float(one) for one in np.quantile(found, [0.01, 0.5, 0.99]))
+    if diverging:
+        top = _round_up(max(abs(low), abs(high)) or 1.0)
+        return Scale(-top, top, diverging)
+    if skewed and low >= 0 and high > _SKEWED * middle > 0:
+        least = max(low, high / 1000)
+        return Scale(10 ** math.floor(math.log10(least)), _round_up(high), diverging, logarithmic=True)
+    step = _round_up((high - low) / 10 or abs(high) / 10 or 0.1)
+    low, high = math.floor(low / step) * step, math.ceil(high / step) * step
+    return Scale(low, high if high > low else low + step, diverging)
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(one for one in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if one * power >= value * (1 - 1e-9)) * power
+
+
+class Ramp:
+    """Colours of values, linear or logarithmic: two mappers that are made once and changed in place.
+
+    Parameters
+    ----------
+    hidden : bool
+        Whether what has no value is not drawn at all, instead of in grey.
+    """
+
+    def __init__(self, *, hidden: bool = False) -> None:
+        from bokeh.models import LinearColorMapper, LogColorMapper
+
+        shown: dict[str, Any] = {"palette": palette(False), "nan_color": _HIDDEN if hidden else NO_VALUE}
+        self._linear, self._logarithmic = (
+            LinearColorMapper(low=0, high=1, **shown),
+            LogColorMapper(low=1, high=10, **shown),
+        )
+        self.mapper: ColorMapper = self._linear
+
+    def turn(self, scale: Scale) -> bool:
+        """Take another scale; whether another mapper is to be used from now on."""
+        before = self.mapper
+        self.mapper = self._logarithmic if scale.logarithmic else self._linear
+        self.mapper.update(palette=palette(scale.diverging), low=scale.low, high=scale.high)
+        return self.mapper is not before
+
+
+def colour_bar(ramp: Ramp) -> Any:
+    """A scale of colours in a line, for below a figure."""
+    from bokeh.models import ColorBar
+
+    return ColorBar(
+        color_mapper=ramp.mapper, orientation="horizontal", height=10, padding=6, margin=0,
+        title_text_font_style="normal", title_text_color=INK, major_label_text_color=SOFT,
+        title_text_font_size="13px", major_label_text_font_size="11px", bar_line_color=None,
+        background_fill_color=None, title_standoff=4, major_tick_line_color=None,
+    )  # fmt: skip
+
+
+def units(text: str) -> str:
+    """Units as they are printed: km2 with a raised digit."""
+    for plain, printed in (("m-2", "m⁻²"), ("km2", "km²"), ("km3", "km³"), ("degC", "°C"), ("degree", "°")):
+        text = text.replace(plain, printed)
+    return "" if text == "1" else text
+
+
+def titled(label: str, unit: str) -> str:
+    """A label with its units: `area (km²)`."""
+    return f"{label} ({units(unit)})" if units(unit) else label
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """A number in three digits or so with its units, or a dash."""
+    if value is None or not np.isfinite(value):
+        return "–"
+    size = abs(value)
+    text = f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+    if 0 < size < 0.1:
+        text = f"{value:.2g}"
+    return f"{text.replace('-', '−')} {units(unit)}".strip()

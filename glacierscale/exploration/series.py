@@ -1,0 +1,96 @@
+"""What happened to one glacier, or to many together, in every year: balance and evolution with their spread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+
+from glacierscale import schema
+from glacierscale.exploration.opening import Source
+from glacierscale.exploration.quantities import STORED_AS, factor, scale_of, scenarios_of
+from glacierscale.exploration.reading import Floats, mean_of, percentiles
+from glacierscale.exploration.tables import share
+
+Z90 = NormalDist().inv_cdf(0.95)
+"""Standard deviations on either side of the mean between which 90 % of a normal distribution lie."""
+BAND = (5.0, 95.0)
+"""Percentiles of the members between which a band is drawn."""
+
+
+def balance(source: Source, glacier: int, member: int | None, variable: str) -> pd.DataFrame:
+    """Balance of one glacier in every year and its running sum, with 90 % intervals, m w.e.
+
+    The spread of members is carried into the sum member by member, so that what they share is kept; what is left of
+    the predictive variance is noise, independent between years.
+    """
+    years = source.data.hydro_year.values.astype(int)
+    position = int(source.position[glacier])
+    if position < 0:
+        nothing = np.full(len(years), np.nan)
+        return _balance_frame(years, nothing, nothing, nothing)
+    part = source.data[[variable, f"{variable}_std", "smb_member"]].isel(glacier=position)
+    scale = factor("kg m-2", variable)[0]
+    mean, std = part[variable].values * scale, part[f"{variable}_std"].values.astype(float) * scale
+    if variable != "smb":  # observations condition it: members tell nothing of its spread
+        return _balance_frame(years, mean, std, np.sqrt((std**2).cumsum()))
+    members = part["smb_member"].values.astype(float) * scale  # (member, hydro_year)
+    residual = np.clip(std**2 - spread(members) ** 2, 0, None)
+    if member is not None:
+        return _balance_frame(years, members[member], np.sqrt(residual), np.sqrt(residual.cumsum()))
+    return _balance_frame(years, mean, std, np.sqrt(spread(members.cumsum(1)) ** 2 + residual.cumsum()))
+
+
+def spread(members: Floats) -> Floats:
+    """Standard deviation over the first axis of what is known."""
+    return np.sqrt(mean_of((members - mean_of(members)) ** 2))
+
+
+def _balance_frame(years: Floats, mean: Floats, std: Floats, sum_std: Floats) -> pd.DataFrame:
+    mean, total = mean.astype(float), mean.astype(float).cumsum()
+    return pd.DataFrame(
+        {
+            "hydro_year": years,
+            "smb": mean,
+            "low": mean - Z90 * std,
+            "high": mean + Z90 * std,
+            "cumulative": total,
+            "cumulative_low": total - Z90 * sum_std,
+            "cumulative_high": total + Z90 * sum_std,
+        }
+    )
+
+
+def evolution(source: Source, glacier: int, name: str, scenarios: Sequence[str]) -> pd.DataFrame:
+    """What becomes of one glacier: scenario, hydro_year, mean, and low and high, 5 and 95 % of the members."""
+    position = int(source.position[glacier])
+    years = source.data.hydro_year.values.astype(int)
+
+    def members(variable: str) -> Floats:
+        if position < 0:
+            return np.full((source.data.sizes["member"], len(years)), np.nan)
+        return source.data[variable].isel(glacier=position).values.astype(float) * scale_of(variable)
+
+    return banded(source, course(name, members), scenarios)
+
+
+def course(name: str, members: Callable[[str], Floats]) -> Floats:
+    """A course of every member (member, hydro_year) from the stored variables."""
+    if name == "thickness":
+        return share(members("volume"), members("area"), 1e3)  # km3 over km2
+    found = members(STORED_AS.get(name, name))
+    return share(found, found[:, :1], 100.0) if name.endswith("_left") else found
+
+
+def banded(source: Source, found: Floats, scenarios: Sequence[str]) -> pd.DataFrame:
+    """Mean and band of the members (member, hydro_year) of each scenario."""
+    of, years = schema.text(source.data.scenario.values), source.data.hydro_year.values.astype(int)
+    tables = []
+    for scenario in scenarios or scenarios_of(source):
+        own = found[of == scenario]
+        low, high = percentiles(own, BAND)
+        columns = {"scenario": scenario, "hydro_year": years, "mean": mean_of(own), "low": low, "high": high}
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)

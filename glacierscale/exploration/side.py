@@ -1,0 +1,208 @@
+"""The right side of the page: who the chosen glacier is, its balance, its future and its maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import panel as pn
+
+from glacierscale.exploration import looks, style, words
+from glacierscale.exploration.atlas import Atlas
+from glacierscale.exploration.controls import Choice, spelled
+from glacierscale.exploration.courses import Balance, Cumulative, Evolution
+from glacierscale.exploration.patch import Patch
+from glacierscale.exploration.work import Desk, Progress
+
+_BALANCE, _FUTURE, _MAPS = range(3)
+_NAMES = {"smb": "modelled", "smb_gapfilled": "gaps filled"}
+_WIDGET: dict[str, Any] = {"margin": 0, "stylesheets": [style.WIDGET]}
+
+
+class Side:
+    """Figures of one glacier or of the region; only those in sight are read."""
+
+    def __init__(self, atlas: Atlas, desk: Desk) -> None:
+        self._atlas, self._desk = atlas, desk
+        self._row: int | None = None
+        self._member: int | None = None
+        self._head = pn.pane.HTML("", stylesheets=[style.TEXT], margin=0, sizing_mode="stretch_width")
+        told = [one for one in atlas.quantities if one.name.startswith("smb")]
+        self._balance, self._patch = Balance([year for one in told for year in one.years]), Patch()
+        self._cumulative = Cumulative(self._balance)
+        scenarios = list(dict.fromkeys(name for course in atlas.courses for name in course.scenarios))
+        self._evolution = Evolution(scenarios, [year for one in atlas.courses for year in one.years])
+        self._variable = pn.widgets.RadioButtonGroup(
+            options={_NAMES.get(name, name): name for name in atlas.balances}, visible=False, **_WIDGET
+        )
+        self._course = pn.widgets.Select(
+            label="Quantity", options={one.label: one.name for one in atlas.courses}, width=250, **_WIDGET
+        )
+        self._scenarios = pn.widgets.CheckBoxGroup(
+            options={spelled(name): name for name in scenarios}, value=scenarios, inline=True, **_WIDGET
+        )
+        self._map = Choice(atlas.rasters, "Map", lambda: desk.do(self._show_map)) if atlas.rasters else None
+        self._maps_notice = pn.pane.HTML(words.notice(words.CHOOSE), stylesheets=[style.TEXT], margin=0)
+        self._seen: dict[tuple[int, str], list[Any]] = {}
+        self._panes = [
+            pn.pane.Bokeh(one.figure, sizing_mode="stretch_both", margin=0)
+            for one in (self._balance, self._cumulative, self._evolution, self._patch.frame)
+        ]
+        self._tabs = self._fill()
+        self._back = pn.widgets.Button(label="all glaciers", visible=False, width=110, **_WIDGET)
+        self._listen()
+
+    @property
+    def figures(self) -> list[Any]:
+        """Panes that hold figures."""
+        return self._panes
+
+    def _listen(self) -> None:
+        for widget in (self._variable, self._course, self._scenarios):
+            widget.param.watch(lambda _: self._desk.do(self._refresh), "value")
+        self._tabs.param.watch(lambda _: self._desk.do(self._refresh), "active")
+
+    def layout(self, css: list[str]) -> Any:
+        """The column."""
+        head = pn.Row(self._head, self._back, css_classes=["explore-row"], stylesheets=css, margin=0,
+                      sizing_mode="stretch_width")  # fmt: skip
+        return pn.Column(head, self._tabs, css_classes=["explore-side"], stylesheets=css, margin=0,
+                         sizing_mode="stretch_both")  # fmt: skip
+
+    def _fill(self) -> Any:
+        balance, total, future, patch = self._panes
+        atlas = self._atlas
+        both: dict[str, Any] = {"sizing_mode": "stretch_both", "margin": (8, 0)}
+        row: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "css_classes": ["explore-row"]}
+        row["stylesheets"] = [style.PAGE]
+        pages = [
+            pn.Column(self._variable, balance, total, **both) if atlas.balances else _notice(words.NO_BALANCE),
+            pn.Column(pn.Row(self._course, self._scenarios, **row), future, **both)
+            if atlas.courses
+            else _notice(words.NO_FUTURE),
+            pn.Column(
+                pn.Row(self._map.quantity, self._map.scenario, **row),
+                self._maps_notice,
+                patch,
+                self._map.when_shown,
+                **both,
+            )
+            if self._map
+            else _notice(words.NO_MAPS),
+        ]
+        return pn.Tabs(
+            *zip(("Balance", "Future", "Maps"), pages, strict=True),
+            sizing_mode="stretch_both", stylesheets=[style.TABS], margin=0,
+        )  # fmt: skip
+
+    def on_year(self, chosen: Callable[[int], None]) -> None:
+        """Call a function with a year that is clicked in a series."""
+        for figure in (self._balance, self._cumulative, self._evolution):
+            figure.on_year(chosen)
+
+    def on_back(self, back: Callable[[], None]) -> None:
+        """Call a function when the whole region is wanted again."""
+        self._back.on_click(lambda _: back())
+
+    def turn(self, year: int | None, member: int | None) -> None:
+        """Mark a year in the series; another member has another series."""
+        for figure in (self._balance, self._cumulative, self._evolution):
+            figure.mark(year)
+        if member != self._member:
+            self._member = member
+            self._refresh()
+
+    def say(self, text: str) -> None:
+        """Say something above the figures."""
+        self._head.object = text
+
+    def show(self, row: int | None) -> None:
+        """Show another glacier; None for the region."""
+        self._row = row
+        self._back.visible = row is not None
+        self._variable.visible = row is not None and len(self._atlas.balances) > 1  # a region is told as modelled
+        if row is None:
+            self._head.object = words.region(self._atlas)
+        else:
+            self._desk.ask("who", "", lambda _: self._who(row), self.say)
+        self._refresh()
+
+    def _who(self, row: int) -> str:
+        names = {quantity.name for quantity in self._atlas.quantities}
+        height = self._atlas.values("elevation")[row] if "elevation" in names else np.nan
+        return words.glacier(
+            self._atlas.glaciers.iloc[row], float(height), self._atlas.observations(row)["kind"].tolist()
+        )
+
+    def _refresh(self) -> None:
+        """Read what is in sight."""
+        active = self._tabs.active
+        if active == _BALANCE and self._atlas.balances:
+            self._show_balance()
+        elif active == _FUTURE and self._atlas.courses:
+            self._show_future()
+        elif active == _MAPS and self._map:
+            self._show_map()
+
+    def _show_balance(self) -> None:
+        row, atlas, variable = self._row, self._atlas, self._variable.value
+        member = self._member if variable == "smb" else None
+
+        def read(progress: Progress) -> Any:
+            if row is None:
+                return atlas.region("smb", progress=progress), None
+            return atlas.balance(row, member, variable=variable), atlas.observations(row)
+
+        def show(found: Any) -> None:
+            self._balance.show(*found)
+            self._cumulative.show(found[0])
+
+        self._desk.ask("series", "balance", read, show)
+
+    def _show_future(self) -> None:
+        row, atlas, name = self._row, self._atlas, self._course.value
+        course = next(one for one in atlas.courses if one.name == name)
+        chosen = list(self._scenarios.value)
+
+        def read(progress: Progress) -> Any:
+            return atlas.region(name, progress=progress) if row is None else atlas.evolution(row, name)
+
+        label = looks.titled(course.label, course.units)
+        self._desk.ask("series", "future", read, lambda table: self._evolution.show(table, label, chosen))
+
+    def _show_map(self) -> None:
+        if self._map is None:
+            return
+        if self._row is None:
+            self._no_map(words.CHOOSE)
+            return
+        row, now, atlas = self._row, self._map.now, self._atlas
+        year, scenario = self._map.when, self._map.scenario.value or ""
+
+        def read(_: Progress) -> Any:
+            raster = atlas.raster(row, now.name, year=year, scenario=scenario)
+            first = atlas.raster(row, now.name, year=now.years[0], scenario="") if now.years else raster
+            return raster, first
+
+        self._desk.ask("series", now.label.lower(), read, lambda found: self._draw_map(row, now, *found))
+
+    def _draw_map(self, row: int, now: Any, raster: Any, first: Any) -> None:
+        if raster is None:
+            self._no_map(words.NO_PATCH)
+            return
+        self._maps_notice.visible = False
+        self._panes[-1].visible = True
+        both = [raster.to_numpy().ravel(), first.to_numpy().ravel(), *self._seen.get((row, now.name), [])]
+        scale = looks.scale_of(np.concatenate(both), now.diverging)
+        self._seen = {(row, now.name): [np.array([scale.low, scale.high])]}  # colours of a year stay as years go on
+        self._patch.show(raster, first, looks.titled(now.label, now.units), scale)
+
+    def _no_map(self, text: str) -> None:
+        self._patch.clear()
+        self._maps_notice.object, self._maps_notice.visible = words.notice(text), True
+        self._panes[-1].visible = False
+
+
+def _notice(text: str) -> Any:
+    return pn.pane.HTML(words.notice(text), stylesheets=[style.TEXT], margin=0, sizing_mode="stretch_width")

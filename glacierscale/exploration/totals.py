@@ -1,0 +1,126 @@
+"""Series of many glaciers together: area-weighted balance with its uncertainty, and summed evolution."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from glacierscale.exploration.opening import Ints, Source
+from glacierscale.exploration.quantities import factor, scale_of
+from glacierscale.exploration.reading import Cache, Floats, Progress, Reduction, blocks_of, each_block, part_of
+from glacierscale.exploration.series import Z90, banded, course, spread
+
+
+def balance(source: Source, cache: Cache, rows: Ints, progress: Progress | None = None) -> pd.DataFrame:
+    """Balance of glaciers together, area-weighted, with 90 % intervals, m w.e.
+
+    The spread of the ensemble is averaged member by member. What is left of the predictive variance is noise that is
+    independent between years, and between glaciers (`low`, `high`) or shared by all glaciers of a year (`shared_low`,
+    `shared_high`, and the interval of the sum).
+    """
+    years = source.data.hydro_year.values.astype(int)
+    members, independent, shared, area, smb = _balance_sums(source, cache, rows, progress)
+    whole = np.where(area > 0, area, np.nan)  # (hydro_year,): a year stands on the glaciers it has
+    mean, each = smb / whole, members / whole
+    of_members = spread(each)
+    std, wide = np.hypot(of_members, np.sqrt(independent) / whole), np.hypot(of_members, shared / whole)
+    total, sum_std = mean.cumsum(), np.hypot(spread(each.cumsum(1)), np.sqrt(((shared / whole) ** 2).cumsum()))
+    columns = {"hydro_year": years, "smb": mean}
+    for name, middle, half in (("", mean, std), ("shared_", mean, wide), ("cumulative_", total, sum_std)):
+        columns |= {f"{name}low": middle - Z90 * half, f"{name}high": middle + Z90 * half}
+    return pd.DataFrame(columns | {"cumulative": total})
+
+
+def _balance_sums(source: Source, cache: Cache, rows: Ints, progress: Progress | None) -> list[Floats]:
+    """Area-weighted sums: members (member, year); variance of noise, its root if shared, area and balance (year,)."""
+    scale = factor("kg m-2", "smb")[0]
+    wanted = _wanted(source, rows)
+
+    def reduce(block: slice, values: dict[str, Floats]) -> Floats:
+        own = wanted[block]
+        smb, std = values["smb"][own].astype(float) * scale, values["smb_std"][own].astype(float) * scale
+        members = values["smb_member"][:, own].astype(float) * scale  # (member, glacier, year)
+        members = np.where(np.isfinite(members), members, smb)
+        area = np.where(np.isfinite(smb), np.nan_to_num(values["area_m2"][own].astype(float))[:, None], 0.0)
+        noise = area * np.sqrt(np.clip(std**2 - spread(members) ** 2, 0, None))
+        sums = [np.nansum(np.square(noise), 0), np.nansum(noise, 0), area.sum(0), np.nansum(area * smb, 0)]
+        return np.stack([*np.nansum(area * members, 1), *sums])
+
+    names = ("smb", "smb_std", "smb_member", "area_m2")
+    found = _summed(source, cache, names, rows, reduce, progress)
+    return [found[:-4], *found[-4:]]
+
+
+def evolution(
+    source: Source, cache: Cache, name: str, rows: Ints, scenarios: Sequence[str], progress: Progress | None = None
+) -> pd.DataFrame:
+    """What becomes of glaciers together: scenario, hydro_year, mean, and low and high, 5 and 95 % of the members.
+
+    Volumes, areas, runoff and rise of the sea are summed, member by member; the balance is that of the area at the
+    start of each year.
+    """
+
+    def members(variable: str) -> Floats:
+        if variable != "smb":
+            share = part_of(progress, int(variable == "area"), 2) if name == "thickness" else progress
+            return _course_sums(source, cache, variable, rows, share) * scale_of(variable)
+        weight, weighted = _balance_of_course(source, cache, rows, progress)
+        balance: Floats = weighted / np.where(weight > 0, weight, np.nan) * scale_of("smb")
+        return balance
+
+    return banded(source, course(name, members), scenarios)
+
+
+def _course_sums(source: Source, cache: Cache, variable: str, rows: Ints, progress: Progress | None) -> Floats:
+    wanted = _wanted(source, rows)
+
+    def reduce(block: slice, values: dict[str, Floats]) -> Floats:
+        found = values[variable][:, wanted[block]].astype(float)
+        return np.stack([np.nansum(found, axis=1), np.isfinite(found).sum(axis=1)])
+
+    total, known = _summed(source, cache, (variable,), rows, reduce, progress)
+    return np.where(known > 0, total, np.nan)
+
+
+def _balance_of_course(source: Source, cache: Cache, rows: Ints, progress: Progress | None) -> tuple[Floats, Floats]:
+    """Area at the start of each year and the balance that it had, summed (member, hydro_year)."""
+    wanted = _wanted(source, rows)
+
+    def reduce(block: slice, values: dict[str, Floats]) -> Floats:
+        area, smb = (values[name][:, wanted[block]].astype(float) for name in ("area", "smb"))
+        before = np.concatenate([area[..., :1], area[..., :-1]], axis=-1)
+        return np.stack([np.nansum(before, 1), np.nansum(before * smb, 1)])
+
+    found = _summed(source, cache, ("area", "smb"), rows, reduce, progress)
+    return found[0], found[1]
+
+
+def _wanted(source: Source, rows: Ints) -> npt.NDArray[np.bool_]:
+    """Which glaciers of a store are among the rows."""
+    position = source.position[rows]
+    wanted = np.zeros(source.data.sizes["glacier"], bool)
+    wanted[position[position >= 0]] = True
+    return wanted
+
+
+def _summed(
+    source: Source,
+    cache: Cache,
+    names: tuple[str, ...],
+    rows: Ints,
+    reduce: Reduction,
+    progress: Progress | None,
+) -> Floats:
+    """Sum of what every block is reduced to, from the cache or read now."""
+    key = (source.store.url, "sum", *names, hashlib.sha256(np.sort(rows).tobytes()).hexdigest())
+    with cache.making(key):
+        found: Floats | None = cache.get(key)
+        if found is None:
+            parts = each_block(source, names, reduce, blocks=blocks_of(source, names[0], rows), progress=progress)
+            found = np.sum([part for _, part in sorted(parts, key=lambda part: part[0].start)], axis=0)
+            cache.put(key, found)
+    return found
