@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -48,7 +50,8 @@ def by_flow(group: Group) -> Move:
     own = np.concatenate([(ice.row[0] * size + ice.column[0]).numpy() for ice in ices])
     cells = group.start.cells
     at = per_segment(ground, row, own) + np.repeat(np.arange(len(row)) * size * size, cells)
-    share = per_segment(ground, row, ground.area) / np.repeat(group.around.dx**2, cells)
+    whole = np.repeat(group.around.dx**2, cells)
+    share, initial = per_segment(ground, row, ground.area) / whole, per_segment(ground, row, ground.initial)
 
     def on_grid(values: Floats, place: npt.NDArray[np.integer]) -> torch.Tensor:
         grid = np.zeros(len(row) * size * size)
@@ -66,18 +69,38 @@ def by_flow(group: Group) -> Move:
         at_cell = profile[below] * (1 - way) + profile[below + 1] * way
         covered = delta_h.covered_area(columns.thickness, columns.area, columns.initial)
         gain_m = _shifted(at_cell, covered, columns, balance_kg_m2) / ICE_DENSITY_KG_M3
-        own_share = share[columns.place]
+        cell = whole[columns.place]
         moved = sia.advance(
-            on_grid(columns.thickness * own_share, columns.place),
+            on_grid(columns.thickness * columns.area / cell, columns.place),
             bed,
-            on_grid(gain_m * covered * own_share / columns.area, columns.place),
+            on_grid(gain_m * covered / cell, columns.place),
             dx,
             mask=mask,
         ).thickness.numpy()
         ice = moved.reshape(-1)[at]
-        return Columns.of(ground, row, np.where(ice < _FILM_M, 0.0, ice / share))
+        under = _share_under(ice, initial, share)
+        after = Columns.of(ground, row, np.where(ice < _FILM_M, 0.0, ice / under))
+        return replace(after, area=(under * whole)[after.place])
 
     return move
+
+
+def _share_under(ice_m: Floats, initial_m: Floats, share: Floats) -> Floats:
+    """Share of each cell under ice: (cell of segment,).
+
+    Ice that comes into a cell at the margin widens its patch there before it gets thicker than it was at the start.
+
+    Parameters
+    ----------
+    ice_m : (cell of segment,) m
+        Spread over the whole cell.
+    initial_m : (cell of segment,) m
+        Where there was ice at the start.
+    share : (cell of segment,)
+        Of the cell, at the start; 1 where there was none.
+    """
+    widened = np.divide(ice_m, initial_m, out=np.zeros_like(ice_m), where=initial_m > 0)
+    return np.clip(widened, share, 1.0)
 
 
 def _shifted(at_cell: Floats, area_m2: Floats, columns: Columns, balance_kg_m2: Floats) -> Floats:
