@@ -20,7 +20,16 @@ from glacierscale import schema
 from glacierscale.exploration import finding, ground, observed, patches, series, tables, totals
 from glacierscale.exploration.ground import Hillshade
 from glacierscale.exploration.opening import Source, Sources, open_sources
-from glacierscale.exploration.quantities import Quantity, Raster, courses, named, one_of, quantities, rasters, scenarios_of
+from glacierscale.exploration.quantities import (
+    Quantity,
+    Raster,
+    courses,
+    named,
+    one_of,
+    quantities,
+    rasters,
+    scenarios_of,
+)
 from glacierscale.exploration.reading import Cache, Floats, Progress
 from glacierscale.store import Store
 

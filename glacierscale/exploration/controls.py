@@ -28,6 +28,14 @@ def nearest(years: Sequence[int], year: int | None) -> int | None:
     return years[-1] if year is None else min(years, key=lambda one: abs(one - year))
 
 
+def labelled(known: Sequence[Quantity] | Sequence[Raster]) -> dict[str, str]:
+    """Names by their labels; of two with one label, the second also tells the store that it is from."""
+    found: dict[str, str] = {}
+    for one in known:
+        found[f"{one.label} ({one.name.partition(':')[0]})" if one.label in found else one.label] = one.name
+    return found
+
+
 class Choice:
     """A quantity or raster with its year, climate and member; widgets that have nothing to choose hide."""
 
@@ -43,7 +51,7 @@ class Choice:
         self._wanted: int | None = None
         self.quantity = pn.widgets.Select(
             label=label,
-            options={one.label: one.name for one in known},
+            options=labelled(known),
             min_width=180,
             sizing_mode="stretch_width",
             **_LOOK,
@@ -103,7 +111,7 @@ class Choice:
         self._quiet = False
 
     def _entitle(self) -> None:
-        self._title.object = f"Year: <b>{self.year.value}</b>"
+        self._title.object = f"Year: <b>{self.year.value}</b>" if len(self.now.years) > 1 else "&nbsp;"
 
     def _requantify(self, _: Any) -> None:
         self._offer()

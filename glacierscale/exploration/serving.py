@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import signal
 import socket
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,8 @@ def _server(atlas: Atlas, address: str, port: int, origins: list[str], prefix: s
         pn.state.curdoc.template = _HEAD
         return Explorer(atlas)
 
+    # A browser that is closed while data are on the way is nothing that anybody has to know of.
+    logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)
     known = [f"{host}:{port}" for host in dict.fromkeys((address, "localhost", "127.0.0.1"))]
     return pn.io.server.get_server(
         page,

@@ -75,7 +75,7 @@ def served(*words: str | Path, before: str = "pass") -> Iterator[Served]:
         yield running
     finally:
         code_and_errors = running.end()
-    assert code_and_errors == (143, "terminated; run the same command again to continue.\n")
+    assert code_and_errors == (143, "terminated; run the same command again to continue.\n"), code_and_errors
 
 
 class Hub:

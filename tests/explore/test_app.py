@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 import glacierscale as gs
 from glacierscale import exploration
 from glacierscale.exploration import layers, looks, mercator, words, work
-from glacierscale.exploration.atlas import Atlas, open_atlas
+from glacierscale.exploration.atlas import Atlas, Raster, open_atlas
+from glacierscale.exploration.controls import labelled
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +176,11 @@ def test_outlines_are_drawn_where_they_can_be_seen_and_dots_elsewhere(atlas: Atl
     vertices = [sum(len(ring) for part in layers.rings(list(one.shapes))[0] for rings in part for ring in rings)
                 for one in (near, finer) if one.shapes is not None]  # fmt: skip
     assert vertices[1] > vertices[0]
+
+
+def test_two_maps_of_one_label_can_both_be_chosen() -> None:
+    known = [Raster(name=name, label="Ice thickness", units="m") for name in ("ice_thickness", "patch:thickness")]
+    assert labelled(known) == {"Ice thickness": "ice_thickness", "Ice thickness (patch)": "patch:thickness"}
 
 
 # Colours and words
