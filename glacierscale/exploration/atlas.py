@@ -17,19 +17,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from glacierscale import schema
-from glacierscale.exploration import finding, ground, observed, patches, series, tables, totals
+from glacierscale.exploration import finding, ground, observed, patches, quantities, series, tables, totals
 from glacierscale.exploration.ground import Hillshade
 from glacierscale.exploration.opening import Source, Sources, open_sources
-from glacierscale.exploration.quantities import (
-    Quantity,
-    Raster,
-    courses,
-    named,
-    one_of,
-    quantities,
-    rasters,
-    scenarios_of,
-)
+from glacierscale.exploration.quantities import Quantity, Raster, named, one_of, scenarios_of
 from glacierscale.exploration.reading import Cache, Floats, Progress
 from glacierscale.store import Store
 
@@ -297,9 +288,9 @@ def open_atlas(*places: str | Path | Store) -> Atlas:
     leading = next(iter(sources))
     return Atlas(
         glaciers=finding.glaciers(sources),
-        quantities=quantities(sources),
-        courses=courses(sources),
-        rasters=rasters(sources),
+        quantities=quantities.quantities(sources),
+        courses=quantities.courses(sources),
+        rasters=quantities.rasters(sources),
         title=str(leading.data.attrs.get("region") or "Glaciers"),
         places=tuple(source.store.url for source in sources),
         sources=sources,
