@@ -2,15 +2,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-OUT ?= demo
+DEMO := demo
 # Wheels in PIP_FIND_LINKS (for example a CPU build of torch) are found by uv as by pip.
 INSTALL := UV_FIND_LINKS="$${PIP_FIND_LINKS:-}" $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt
 
 .PHONY: demo test check docs notebooks bench clean
 
 demo: $(VENV)/.installed
-	$(BIN)/glacierscale demo --to $(OUT)
-	@echo "The report is at $(OUT)/report.html"
+	$(BIN)/glacierscale demo --to $(DEMO)
+	@echo "The report is at $(DEMO)/report.html"
 
 test: demo $(VENV)/.tested
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -45,4 +45,4 @@ $(VENV)/.dev: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(OUT)
+	rm -rf $(VENV) $(DEMO)

@@ -37,7 +37,8 @@ def verify(store: str | Path | Store, *, repair: bool = False) -> list[Damage]:
     Raises
     ------
     StampMismatch
-        If the inputs have changed since, so that a repair would mix two versions.
+        If the inputs have changed since, so that a repair would mix two versions. The store is as it was then, as after
+        any other error.
     """
     bound = Store.at(store)
     damages = bound.verify()
@@ -45,8 +46,12 @@ def verify(store: str | Path | Store, *, repair: bool = False) -> list[Damage]:
     for _ in range(_REPAIRS if repair else 0):
         if damages:
             with bound.hold():  # what another run works on is not ours to mend
-                bound.forget(damages)
-            _write_again(bound)
+                put_back = bound.forget(damages)
+            try:
+                _write_again(bound)
+            except BaseException:  # inputs that are gone or changed: what is sound stays readable
+                put_back()
+                raise
             damages = bound.verify()
     return damages
 

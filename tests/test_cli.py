@@ -513,6 +513,18 @@ def test_catalog_show_lists_every_entry_with_its_role(capsys: pytest.CaptureFixt
         assert name in told
 
 
+def test_catalog_show_lists_every_file_with_its_address(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["catalog", "show", str(ROOT / "catalogs" / "oetztal.yaml"), "--files"]) == 0
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    by_path = {path: (entry, address) for entry, path, address in rows}
+    entry, address = by_path["oetztal/HISTALP_oetztal.nc"]
+    assert entry == "histalp"
+    assert address.startswith("https://")
+    assert by_path["oetztal/wgms/mbdata_WGMS-00489.csv"] == ("wgms_annual", "no public address")
+    assert main(["catalog", "show", str(ROOT / "catalogs" / "cloud.yaml"), "--files"]) == 0
+    assert "\tgs://" in capsys.readouterr().out
+
+
 def test_the_bash_completion_is_accepted_by_bash_and_knows_every_command(tmp_path: Path) -> None:
     script = tmp_path / "completion.sh"
     done = command("completion", "bash")

@@ -126,13 +126,15 @@ def catalog_check(file: str) -> int:
     return 2 if faults else 0
 
 
-def catalog_show(file: str) -> None:
+def catalog_show(file: str, *, files: bool = False) -> None:
     """List the entries of a catalogue.
 
     Parameters
     ----------
     file : str
         An Intake catalogue.
+    files : bool
+        List every file instead: where it lies below the folder passed as `data`, and where it is published.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -140,11 +142,18 @@ def catalog_show(file: str) -> None:
 
     from glacierscale.catalog import open_catalog
 
-    rows = open_catalog(file).describe()
+    catalog = open_catalog(file)
+    if files:
+        for entry in catalog.entries.values():
+            for one in entry.files:
+                print(f"{entry.name}\t{one.path}\t{one.url or 'no public address'}")
+            for place in () if entry.files else entry.urlpaths:
+                print(f"{entry.name}\t{place}")
+        return
     shown = ("name", "role", "dataset", "driver", "description", "license")
     columns = [Column("name", no_wrap=True), *(Column(name, overflow="fold") for name in shown[1:])]
-    table = Table(*columns, title=escape(str(file)))
-    for row in rows:
+    table = Table(*columns, title=escape(str(file)), caption="--files lists where each file lies and is published")
+    for row in catalog.describe():
         table.add_row(*(escape(str(row[name])) for name in shown))
     Console().print(table)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from glacierscale import provenance, schema
 from glacierscale.schema import Schema
-from glacierscale.store.blocks import RECORDS, Block, Damage, NoStoreError, StoreError, advice, text_of
+from glacierscale.store.blocks import Block, Damage, NoStoreError, StoreError, advice, text_of
 from glacierscale.store.files import Files
 from glacierscale.store.holding import hold, sweep
 
@@ -68,7 +68,7 @@ class Store:
 
     @classmethod
     def all_in(cls, folder: str | Path, pattern: str, wanted: Schema) -> tuple[Store, ...]:
-        """Every store of a kind in a folder or bucket whose name fits a pattern, in order of names.
+        """Every store of a kind in a folder or bucket whose name fits a pattern, at least one, in order of names.
 
         Parameters
         ----------
@@ -78,11 +78,6 @@ class Store:
             Such as ``patches_*.zarr``.
         wanted : Schema
             Kind of store that each has to be.
-
-        Returns
-        -------
-        tuple of Store
-            At least one.
 
         Raises
         ------
@@ -197,18 +192,22 @@ class Store:
         """Blocks without a completion record, along every dimension: none where the store is finished."""
         return self._layout(place := self._objects()).undone(place)
 
-    def forget(self, damages: Sequence[Damage]) -> None:
+    def forget(self, damages: Sequence[Damage]) -> Callable[[], None]:
         """Take damaged blocks off the list of what is done, so that running the verb again computes them anew.
 
         Parameters
         ----------
         damages : sequence of Damage
             What `verify` found.
+
+        Returns
+        -------
+        callable
+            Puts back what was not written anew by then: for a run that could not.
         """
-        place = self._objects()
-        for key in {f"{RECORDS}/{damage.block.name}.json" if damage.block else damage.key for damage in damages}:
-            if place.get(key) is not None:
-                place.delete(key)
+        from glacierscale.store import verification
+
+        return verification.forget(self._objects(), damages)
 
     def is_complete(self, stamp: provenance.Stamp) -> bool:
         """Whether the store is there, made as the stamp says, and finished: nothing is left to do.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from glacierscale import provenance
@@ -32,6 +32,21 @@ def of_block(place: Objects, layout: Layout, block: Block) -> list[Damage]:
     """Every fault of one block."""
     expected = (key for name in layout.along(block.dim) for key in layout.keys(name, block))
     return _damages(place, block.name, block, expected)
+
+
+def forget(place: Objects, damages: Sequence[Damage]) -> Callable[[], None]:
+    """Delete what says that damaged blocks are done; what is returned puts back what was not written anew."""
+    keys = {f"{RECORDS}/{damage.block.name}.json" if damage.block else damage.key for damage in damages}
+    taken = {key: data for key in sorted(keys) if (data := place.get(key)) is not None}
+    for key in taken:
+        place.delete(key)
+
+    def put_back() -> None:
+        for key, data in taken.items():
+            if place.get(key) is None:
+                place.put(key, data)
+
+    return put_back
 
 
 def seals(place: Objects, layout: Layout) -> list[str]:

@@ -67,6 +67,27 @@ def test_whatever_is_damaged_is_made_again_to_the_same_bytes(made: Path, tmp_pat
     assert files(cube) == before == files(made / "cube.zarr")
 
 
+@pytest.mark.parametrize("hindrance", ["gone", "changed"])
+def test_a_repair_that_cannot_be_done_leaves_the_store_as_it_was(
+    made: Path, tmp_path: Path, hindrance: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(made, tmp_path / "copy")
+    raw, cube = tmp_path / "copy" / "raw", tmp_path / "copy" / "cube.zarr"
+    chosen = max((cube / "temp" / "c").rglob("*[0-9]"))
+    data = chosen.read_bytes()
+    chosen.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    before = files(cube)
+    if hindrance == "gone":
+        shutil.rmtree(raw)
+    else:
+        observed = raw / "observations.csv"
+        observed.write_text(observed.read_text().replace("geodetic", "annual", 1))
+    assert main(["verify", str(cube), "--repair"]) == 2
+    assert {key: value for key, value in files(cube).items() if "lease" not in key} == before
+    assert np.isfinite(Store.at(cube).open().elevation.values).any()  # what is sound can be read
+    capsys.readouterr()
+
+
 def test_features_of_it_know_where_the_climate_ends(made: Path, tmp_path: Path) -> None:
     features = featurize(made / "cube.zarr", to=tmp_path / "features.zarr").open()
     assert features.attrs["last_year_with_climate"] == 2010
