@@ -33,7 +33,7 @@ $(VENV)/bin/uv:
 	$(BIN)/python -m pip install --quiet uv
 
 $(VENV)/.installed: $(VENV)/bin/uv pyproject.toml constraints.txt
-	$(INSTALL) -e .
+	$(INSTALL) -e ".[dashboard]"
 	touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
