@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +122,7 @@ def shell_lines(text: str) -> list[str]:
 def test_every_command_of_the_runbook_is_one_of_ours_or_names_what_exists(built: dict[str, Objects]) -> None:
     lines = shell_lines((DEPLOY / "RUNBOOK.md").read_text())
     ours = [found[1] for line in lines if (found := re.search(r"(?:^|-- |:dev )glacierscale (.*)", line))]
-    assert len(ours) == 3
+    assert len(ours) == 5
     for words in ours:
         parsed(shlex.split(words))
     there = {f"{one['kind'].lower()}/{one['metadata']['name']}" for one in built["gpu"]}
@@ -135,17 +137,52 @@ def test_every_command_of_the_runbook_is_one_of_ours_or_names_what_exists(built:
 def test_each_step_of_the_runbook_is_waited_for_before_the_next_is_started(built: dict[str, Objects]) -> None:
     lines = shell_lines((DEPLOY / "RUNBOOK.md").read_text().split("## Start")[1].split("## Watch")[0])
     steps = [found[1] for line in lines if (found := re.search(r"apply .*component=(\w+)", line))]
-    assert steps == ["setup", "smoke", "data", "ingest", "features", "train", "reconstruct"]
+    assert steps == ["setup", "volume", "data", "smoke", "ingest", "features", "train", "reconstruct"]
     made = {
         step: [f"{o['kind']}/{o['metadata']['name']}".lower() for o in built["gpu"] if step_of(o) == step]
         for step in steps
     }
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         found = re.search(r"apply .*component=(\w+)", line)
-        if found and found[1] != "setup":
-            waited = re.search(r" wait (\S+) --for=\S+ --timeout=\d+[mh]$", following)
+        if found and found[1] not in ("setup", "volume"):
+            waited = re.search(r" wait (\S+) --for=\S+ --timeout=\d+[mh]$|^ended (\S+)$", following)
             assert waited, line
-            assert waited[1] in made[found[1]]
+            assert (waited[1] or waited[2]) in made[found[1]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "said", "code"),
+    [
+        (
+            "job",
+            {"conditions": [{"type": "Suspended", "status": "False"}, {"type": "Complete", "status": "True"}]},
+            "Complete",
+            0,
+        ),
+        ("job", {"conditions": [{"type": f, "status": "True"} for f in ("FailureTarget", "Failed")]}, "Failed", 1),
+        ("daskjob", {"jobStatus": "Successful"}, "Successful", 0),
+        ("daskjob", {"jobStatus": "Failed"}, "Failed", 1),
+        ("rayjob", {"jobStatus": "SUCCEEDED", "jobDeploymentStatus": "Complete"}, "Complete", 0),
+        ("rayjob", {"jobStatus": "FAILED", "jobDeploymentStatus": "Failed"}, "Failed", 1),
+        ("rayjob", {"jobStatus": "FAILED", "jobDeploymentStatus": "Retrying"}, "waiting", 7),
+        ("job", {}, "waiting", 7),
+    ],
+)
+def test_the_runbook_notices_the_end_and_the_failure_of_a_job(
+    kubectl: str, tmp_path: Path, kind: str, status: dict[str, Any], said: str, code: int
+) -> None:
+    lines = shell_lines((DEPLOY / "RUNBOOK.md").read_text())
+    start = lines.index("ended() {")
+    ended = "\n".join(lines[start : lines.index("}", start) + 1])
+    version = {"job": "batch/v1", "daskjob": "kubernetes.dask.org/v1", "rayjob": "ray.io/v1"}[kind]
+    names = {"job": "Job", "daskjob": "DaskJob", "rayjob": "RayJob"}
+    one = {"apiVersion": version, "kind": names[kind], "metadata": {"name": "one"}, "status": status}
+    (tmp_path / "one.json").write_text(json.dumps(one))
+    # The path is evaluated by kubectl itself, on a file in place of a cluster; going to sleep ends the test.
+    get = f'kubectl() {{ {shlex.quote(kubectl)} annotate --local -f one.json read=yes "${{@:5}}"; }}'
+    script = f"{get}\nsleep() {{ echo waiting; exit 7; }}\n{ended}\nended {kind}/one"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()[-1]) == (code, said), done.stderr
 
 
 def step_of(one: dict[str, Any]) -> str:

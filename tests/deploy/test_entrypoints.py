@@ -245,7 +245,7 @@ def test_without_an_index_all_lines_run_until_one_fails(tmp_path: Path) -> None:
     ("words", "environment", "said"),
     [
         (["--indexed", "TABLE"], {"JOB_COMPLETION_INDEX": "2"}, r"INDEX is 2, but \S+ has 2 commands; set completions"),
-        (["--indexed", "TABLE"], {}, "JOB_COMPLETION_INDEX is -1"),
+        (["--indexed", "TABLE"], {}, "JOB_COMPLETION_INDEX is not set; an indexed job sets it"),
         (["TABLE"], {}, r"asks for \$\{WHERE\}, which the environment lacks; set it"),
         (["none.txt"], {}, "No such file"),
         ([], {}, "expected one table"),

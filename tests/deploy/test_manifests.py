@@ -73,6 +73,15 @@ def test_every_object_belongs_to_a_step_that_the_runbook_starts(objects: Objects
         assert one["metadata"]["labels"]["app.kubernetes.io/component"] in told, one["metadata"]["name"]
 
 
+def test_no_label_of_a_step_with_pods_selects_a_claim(objects: Objects) -> None:
+    component = "app.kubernetes.io/component"
+    claims = {one["metadata"]["labels"][component] for one in objects if one["kind"] == "PersistentVolumeClaim"}
+    running = {one["metadata"]["labels"][component] for one in objects if any(pods(one))}
+    assert claims == {"volume"}
+    assert running >= {"data", "smoke", "reconstruct"}
+    assert not claims & running, "deleting a step to run it again would delete the data"
+
+
 def test_pods_are_confined_and_say_what_they_need(objects: Objects) -> None:
     found = list(pods(objects))
     assert len(found) >= 4
