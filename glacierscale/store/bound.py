@@ -79,6 +79,10 @@ class Store:
         wanted : Schema
             Kind of store that each has to be.
 
+        Returns
+        -------
+        tuple of Store
+
         Raises
         ------
         StoreError
@@ -228,10 +232,7 @@ class Store:
             place = self._objects()
         except NoStoreError:
             return False
-        found, declared = layout.found(place)
-        if found is not None:
-            stamp.refuse_unless_same(found, self.url)
-        if found is None or not place.has(declared) or self.unfinished():
+        if not layout.declared_as(place, stamp, self.url) or self.unfinished():
             return False
         sweep(self.url)
         return True

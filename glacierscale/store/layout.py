@@ -212,6 +212,15 @@ def found(place: Objects) -> tuple[dict[str, Any] | None, list[str]]:
     return attributes.get("glacierscale_stamp"), [f"{RECORDS}/{DECLARED}.json"]
 
 
+def declared_as(place: Objects, stamp: provenance.Stamp, url: str) -> bool:
+    """Whether a store is declared in full; raises `StampMismatch` where one lies there that was made otherwise."""
+    told, objects = found(place)
+    if told is None:
+        return False
+    stamp.refuse_unless_same(told, url)
+    return place.has(objects)
+
+
 def declared_codec(place: Objects, wanted: Schema) -> shards.Codec | None:
     """How the chunks of a store's shards are packed, from the metadata of any array; None where none tells."""
     for name in (name for name, variable in wanted.variables.items() if variable.sharded):
