@@ -8,6 +8,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "_ext"))
 
+from sphinx.util.inspect import TypeAliasForwardRef  # noqa: E402
+
 import glacierscale  # noqa: E402
 
 project = "glacierscale"
@@ -50,6 +52,7 @@ autodoc_type_aliases = {
     "npt.ArrayLike": "ArrayLike",
     **dict.fromkeys(("Floats", "Ints", "Years", "Flags", "Strings"), "ndarray"),
 }
+TypeAliasForwardRef.__repr__ = lambda alias: alias.name  # as text inside tuples and unions too
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80
 toc_object_entries_show_parents = "hide"

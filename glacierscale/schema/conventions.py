@@ -33,6 +33,9 @@ _STANDARD_NAMES = {
 _MORE = {
     "time": {"axis": "T", "units_metadata": "leap_seconds: none"},
     "scenario_time": {"units_metadata": "leap_seconds: none"},
+    "hydro_year": {
+        "comment": "north: October of the year before to September; south: April of the year before to March"
+    },
     "clim_lat": {"axis": "Y"},
     "clim_lon": {"axis": "X"},
     "ref_height": {"positive": "up"},

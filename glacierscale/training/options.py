@@ -74,7 +74,8 @@ class TrainOptions:
     targets: tuple[str, ...] = schema.OBSERVATION_KINDS
     """Kinds of observation that the raster networks learn from."""
     slack: float = 0.5
-    """How far the hybrid may leave physics: 0 is a plain temperature-index model, 1 a free network."""
+    """How far the hybrid may leave physics: 0 is a plain temperature-index model, 0.5 keeps inside the prior ranges, 1
+    inside twice those, with a residual free of penalty."""
     raster_members: int = 4
     """Ensemble members of each fold of the raster networks: 1, or a multiple of 4."""
     kernel: int = 3

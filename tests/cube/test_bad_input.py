@@ -277,7 +277,14 @@ def test_a_catalogue_without_climate_is_refused(raw: Raw, capsys: pytest.Capture
 
 
 def test_a_data_set_that_the_catalogue_lacks_is_refused(raw: Raw, capsys: pytest.CaptureFixture[str]) -> None:
-    refused(raw, r"climate of \['era5_like'\]; asked for histalp", capsys, "", "--options.climate", "histalp")
+    refused(
+        raw,
+        r"climate of \['era5_like', 'stable', 'warming'\]; asked for histalp",
+        capsys,
+        "",
+        "--options.climate",
+        "histalp",
+    )
 
 
 def test_a_convention_nobody_reads_is_refused_naming_its_entry(raw: Raw, capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,7 +160,8 @@ def test_futures_of_a_glacier_are_drawn_for_the_climates_that_are_ticked(
     told = atlas.evolution(9, "volume")
     first = told[told.scenario == "ssp126"]
     tab.wait(lambda: close(tab.column("evolution", "mean"), first["mean"]), "the future of the glacier")
-    assert len(tab.columns("evolution", "mean")) == 6  # a line and a band for each of three
+    # A line and a band for each of three; they are sent one after the other.
+    tab.wait(lambda: len(tab.columns("evolution", "mean")) == 6, "three climates")
     tab.page.get_by_label("ssp126", exact=True).uncheck()
     tab.wait(lambda: len(tab.columns("evolution", "mean")) == 4, "two climates")
     area = atlas.evolution(9, "area")
