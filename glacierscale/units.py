@@ -27,7 +27,7 @@ WATER_DENSITY_KG_M3 = 1000.0
 """Density of the water that ice becomes; IPCC sea-level equivalents count so too."""
 
 OCEAN_AREA_M2 = 3.625e14
-"""Area of the ocean that water spreads over (Cogley 2012, doi 10.3189/2012JoG12J041)."""
+"""Area of the ocean that water spreads over (Cogley 2012, doi 10.1080/01490419.2012.709476)."""
 
 VOLUME_TO_MASS_KG_M3 = 850.0
 """Density that turns geodetic volume change into mass change (Huss 2013, doi 10.5194/tc-7-877-2013), +/- 60."""

@@ -70,7 +70,7 @@ _GAPFILL = (
     "10.1016/j.cageo.2007.05.001"
 )
 _FLOW = f"delta-h: {_HUSS}; shallow ice: Jarosch et al. 2013, doi 10.5194/tc-7-229-2013; which one, the stamp says"
-_OCEAN = f"{_FLOW}; area of the ocean: Cogley 2012, doi 10.3189/2012JoG12J041"
+_OCEAN = f"{_FLOW}; area of the ocean: Cogley 2012, doi 10.1080/01490419.2012.709476"
 
 _REFERENCES = {
     **dict.fromkeys(("glacier_id", "unit_id", "subregion", "lon", "lat", "area_m2"), _OUTLINE),
