@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -342,3 +344,18 @@ def small_run(small_raw: Path, small_run_file: Path, tmp_path_factory: pytest.Te
     out = tmp_path_factory.mktemp("small_run") / "out"
     run(small_run_file, to=out, data=str(small_raw))
     return out
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real browser without a window, which asks nobody for anything."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        pytest.skip("no chromium, chromium-browser or google-chrome on PATH; install one to test pages in a browser")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
+    quiet += ["--disable-background-networking", "--disable-component-update"]
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=executable, args=quiet)
+        yield running
+        running.close()

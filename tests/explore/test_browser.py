@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,22 +21,6 @@ from tests.explore.browsing import PHONE, Served, Tab, close, proxy, served
 
 GLACIERS = 12
 ASIDE = 3
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if executable is None:
-        pytest.skip(
-            "no chromium, chromium-browser or google-chrome on PATH; install one to test the dashboard in a browser"
-        )
-    sync_api = pytest.importorskip("playwright.sync_api")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
-    quiet += ["--disable-background-networking", "--disable-component-update"]
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=executable, args=quiet)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

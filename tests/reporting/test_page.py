@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from functools import cache
 from pathlib import Path
 
@@ -151,20 +150,6 @@ def test_nothing_in_the_page_points_outside(rendered):
     assert "default-src 'none'" in html
     links = re.findall(r"""(?:src|href|action)=["']([^"']+)["']|url\(([^)]+)\)|@import""", html)
     assert all(link.startswith(("#", "data:")) for pair in links for link in pair if link)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if executable is None:
-        pytest.skip("no chromium, chromium-browser or google-chrome on PATH; install one to test the page in a browser")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
-    quiet += ["--disable-background-networking", "--disable-component-update"]
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=executable, args=quiet)
-        yield running
-        running.close()
 
 
 def opened(browser, html: str, file: Path):
