@@ -232,7 +232,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         plan["train"] |= {"members": 2, "epochs": 5, "hidden": [8], "glacier_groups": 4}
         Path("my_region/run.yaml").write_text(yaml.safe_dump(plan))
         for line in (check + run).splitlines():
-            assert main(shlex.split(line)[1:]) == 0, line
+            assert main(shlex.split(line, comments=True)[1:]) == 0, line
     finally:
         os.chdir(before)
     return folder
