@@ -89,9 +89,8 @@ def _write_climate(climate: xr.Dataset, path: Path) -> None:
     encoding = {
         name: {"chunks": (values.shape[0], min(8, values.shape[1]), values.shape[2])} for name, values in series.items()
     }
-    objects: dict[
-        str, Any
-    ] = {}  # in memory first: Zarr's threads outlive a write that failed, and fill its folder again
+    # In memory first: threads of Zarr outlive a write that failed, and would fill the removed folder again.
+    objects: dict[str, Any] = {}
     with warnings.catch_warnings():
         # Plain readers look for consolidated metadata and warn without; Zarr 3 warns that its specification lacks them.
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
