@@ -24,10 +24,10 @@ from scipy import ndimage
 from glacierscale import schema
 from glacierscale.features.sampling import to_degrees, to_metres
 from glacierscale.reporting.futures import apart
-from glacierscale.reporting.outlook import scenario_label
 from glacierscale.reporting.stage import outlines_of
 from glacierscale.reporting.style import BLUE, GRID, INK, M_WE, MUTED, RC, RED, Z90, number
 from glacierscale.reporting.summary import regional_series
+from glacierscale.schema.scenarios import scenario_label
 from glacierscale.store import Store
 
 Floats = npt.NDArray[np.floating]

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from glacierscale.region import HydroYears, Region
     from glacierscale.repair import verify
     from glacierscale.reporting import ReportOptions, report
+    from glacierscale.schema import placed
     from glacierscale.store import Block, Store
     from glacierscale.synthetic import SyntheticOptions
     from glacierscale.training.loop import train
@@ -73,6 +74,7 @@ _HOME = {
     "featurize": "features.tensors",
     "ingest": "cube",
     "open_catalog": "catalog",
+    "placed": "schema",
     "rasterize": "features.rasters",
     "reconstruct": "reconstruction",
     "report": "reporting",
@@ -106,6 +108,7 @@ __all__ = [
     "featurize",
     "ingest",
     "open_catalog",
+    "placed",
     "rasterize",
     "reconstruct",
     "report",

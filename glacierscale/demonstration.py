@@ -83,8 +83,6 @@ def _write_raster(field: xr.DataArray, path: Path) -> None:
 
 
 def _write_climate(climate: xr.Dataset, path: Path) -> None:
-    from zarr.storage import MemoryStore
-
     series = {name: values for name, values in climate.data_vars.items() if "time" in values.dims}
     encoding = {
         name: {"chunks": (values.shape[0], min(8, values.shape[1]), values.shape[2])} for name, values in series.items()
@@ -94,7 +92,7 @@ def _write_climate(climate: xr.Dataset, path: Path) -> None:
     with warnings.catch_warnings():
         # Plain readers look for consolidated metadata and warn without; Zarr 3 warns that its specification lacks them.
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        climate.to_zarr(MemoryStore(objects), zarr_format=3, consolidated=True, encoding=encoding)
+        climate.to_zarr(objects, zarr_format=3, consolidated=True, encoding=encoding)
     for key, value in objects.items():
         (path / key).parent.mkdir(parents=True, exist_ok=True)
         (path / key).write_bytes(value.to_bytes())

@@ -5,6 +5,8 @@ Every metric follows from sums over rows, so a thousand resamples of whole block
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from scipy import special
@@ -94,3 +96,32 @@ def resampled(sums: Floats, block: npt.NDArray[np.integer], draws: int, rng: np.
     counts = rng.multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), size=draws)
     drawn: Floats = counts.astype(float) @ total
     return drawn
+
+
+def lasting_share(error: Floats, group: npt.NDArray[Any]) -> float:
+    """Share of the variance of errors that stays with a group, 0 to 1: what does not average out over its rows.
+
+    Of a one-way random-effects model, whose two variances follow by the method of moments (Searle, Casella & McCulloch
+    1992, chapter 3).
+
+    Parameters
+    ----------
+    error : (row,)
+    group : (row,)
+        Such as the glacier that an error is of.
+
+    Returns
+    -------
+    float
+        0 where fewer than three groups, or no group with two rows, cannot tell.
+    """
+    _, number, count = np.unique(group, return_inverse=True, return_counts=True)
+    rows, groups = len(error), len(count)
+    if groups < 3 or rows == groups:
+        return 0.0
+    mean = np.bincount(number, error) / count
+    within = float(((error - mean[number]) ** 2).sum()) / (rows - groups)
+    size = (rows - float((count**2).sum()) / rows) / (groups - 1)
+    between = float((count * (mean - error.mean()) ** 2).sum()) / (groups - 1)
+    lasting = max((between - within) / size, 0.0)
+    return lasting / (lasting + within) if lasting > 0 else 0.0

@@ -65,7 +65,8 @@ def run(file: str | Path, *, to: str | Path, data: str = "") -> Path | str:
         glaciers.parquet (outlines with the headline results, GeoParquet), catalog.yaml, a catalogue of them all, and
         stac, the same as a STAC collection. One run at a time may hold it.
     data : str
-        Folder with the catalogue's files; empty takes what the catalogue says by default.
+        Folder with the catalogue's files, or public to fetch those that are published; empty takes what the catalogue
+        says by default.
 
     Returns
     -------

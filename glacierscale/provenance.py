@@ -131,6 +131,32 @@ def options_dict(options: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(options), sort_keys=True, default=str))  # type: ignore[no-any-return]
 
 
+def flat(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    """Attributes as NetCDF can hold them: text and numbers as they are, anything else as JSON text.
+
+    Parameters
+    ----------
+    attributes : mapping
+        JSON types by name.
+    """
+    return {
+        str(name): value
+        if isinstance(value, str | int | float) and not isinstance(value, bool)
+        else json.dumps(value, sort_keys=True)
+        for name, value in attributes.items()
+    }
+
+
+def nested(value: Any) -> Any:
+    """What `flat` made text of, as it was; what is no such text stays, as stores had it before."""
+    if not (isinstance(value, str) and value.startswith(("{", "["))):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:  # a text that begins like JSON
+        return value
+
+
 def digest(data: bytes | str) -> str:
     """SHA-256 of bytes or text, as hex."""
     return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()

@@ -12,6 +12,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+# Several processes share the cores, and networks as small as ours take four times as long on two threads as on one.
+# Faults are tested on all cores: see faults/running.py.
+os.environ.setdefault("GLACIERSCALE_CORES", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let several processes take files in our order, not those of most tests first."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with files that hold slow tests, so that no process is left with one when the others are through."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

@@ -38,7 +38,8 @@ def prefix() -> tuple[str, ...]:
 
 def environment() -> dict[str, str]:
     """Variables for what runs there: the package importable, and no place that this process was told to run at."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GLACIERSCALE_")}
+    cores = "GLACIERSCALE_CORES"
+    kept = {name: told for name, told in os.environ.items() if name == cores or not name.startswith("GLACIERSCALE_")}
     return kept | {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [kept.get("PYTHONPATH")])])}
 
 

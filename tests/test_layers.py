@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1] / "glacierscale"
 LIGHT = ("torch", "pytorch_lightning", "ray", "xarray", "zarr", "pandas", "geopandas")
 
 GROUPS = {
-    "vocabulary": ("units", "region", "schema", "provenance"),
+    "vocabulary": ("units", "region", "schema", "provenance", "options"),
     "options": (
         "cube.options",
         "features.options",

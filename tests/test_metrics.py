@@ -97,3 +97,19 @@ def test_with_one_block_every_resample_is_the_whole() -> None:
     sums = metrics.row_sums(np.zeros(4), np.array([1.0, 2, 3, 4]), NAN)
     drawn = metrics.from_sums(metrics.resampled(sums, np.zeros(4, int), 10, np.random.default_rng(0)))
     np.testing.assert_allclose(drawn["bias"], 2.5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
+def test_the_lasting_share_of_errors_is_found(share: float) -> None:
+    rng = np.random.default_rng(2)
+    group = np.repeat(np.arange(300), rng.integers(2, 30, 300))
+    error = np.sqrt(share) * rng.normal(size=300)[group] + np.sqrt(1 - share) * rng.normal(size=len(group)) + 5
+    assert metrics.lasting_share(error, group.astype(str)) == pytest.approx(share, abs=0.06)
+
+
+def test_errors_of_few_groups_or_single_rows_tell_nothing_of_what_lasts() -> None:
+    error = np.arange(6.0)
+    assert metrics.lasting_share(error, np.arange(6)) == 0
+    assert metrics.lasting_share(error, np.arange(6) % 2) == 0
+    assert metrics.lasting_share(np.zeros(6), np.arange(6) % 3) == 0
+    assert metrics.lasting_share(np.zeros(0), np.zeros(0)) == 0

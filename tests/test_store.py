@@ -179,6 +179,15 @@ def test_a_store_of_another_kind_or_none_is_refused(tmp_path: Path) -> None:
         Store.at(tmp_path / "nothing.zarr")
 
 
+def test_a_folder_of_stores_is_answered_with_their_names(tmp_path: Path) -> None:
+    store = written(tmp_path)
+    (tmp_path / "model").mkdir()
+    words = r"is a folder of stores, not one itself; name one of smb\.zarr in it\.$"
+    for wanted in (None, schema.FEATURES):
+        with pytest.raises(StoreError, match=words):
+            Store.at(Path(store.url).parent, wanted)
+
+
 def test_a_place_without_metadata_says_that_nothing_was_declared(tmp_path: Path) -> None:
     store = written(tmp_path)
     (Path(store.url) / "zarr.json").unlink()
@@ -195,10 +204,10 @@ def test_an_output_that_another_run_writes_is_refused_with_its_name(tmp_path: Pa
         assert not store.is_complete(stamp())
 
 
-def test_the_stamp_is_plain_json_in_the_root_attributes(tmp_path: Path) -> None:
+def test_the_stamp_is_json_text_in_the_root_attributes(tmp_path: Path) -> None:
     store = written(tmp_path)
     attributes = json.loads((Path(store.url) / "zarr.json").read_text())["attributes"]
-    assert attributes["glacierscale_stamp"]["options"] == {"net": "lasso"}
+    assert json.loads(attributes["glacierscale_stamp"])["options"] == {"net": "lasso"}
     assert store.stamp == stamp()
 
 

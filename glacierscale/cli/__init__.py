@@ -94,7 +94,7 @@ def verify(store: str, *, repair: bool = False) -> int:
     Parameters
     ----------
     store : str
-        A cube, features or reconstruction.
+        A cube, features, patches, reconstruction, maps, evolution or ice maps.
     repair : bool
         Compute damaged and missing blocks again.
     """

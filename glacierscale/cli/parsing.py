@@ -24,6 +24,8 @@ def parse(function: Callable[..., Any], words: Sequence[str], prog: str) -> tupl
     parser.add_argument("--config", action="config", help="Path to a configuration file.")
     add_arguments(parser, function)
     add_cluster(parser)
+    for action in parser._actions:  # docstrings quote as the site wants it
+        action.help = action.help and action.help.replace("``", "`")
     given = parser.instantiate(parser.parse_args(spelt_out(function, words))).as_dict()
     del given["config"]
     return given, Cluster(**{field.name: given.pop(field.name) for field in fields(Cluster)})

@@ -67,21 +67,37 @@ def run(
         _driven(job, blocks, label, bytes_each, check)
 
 
-def map_items(function: Callable[[T], S], items: Sequence[T], *, label: str) -> list[S]:
+def map_items(
+    function: Callable[[T], S], items: Sequence[T], *, label: str, told: Callable[[int], str] = lambda _: ""
+) -> list[S]:
     """Apply a function to every item, as `run` does with blocks; its results are small.
+
+    Parameters
+    ----------
+    function : callable
+    items : sequence
+    label : str
+        What the progress display says.
+    told : callable
+        What else it says when so many are done.
 
     Returns
     -------
     list
         Results in the order of items.
     """
-    return _driven(Job(_nothing, _Applied(function), _passed), items, label, 0) if items else []
+    return _driven(Job(_nothing, _Applied(function), _passed), items, label, 0, told=told) if items else []
 
 
 def _driven(
-    job: Job, blocks: Sequence[Any], label: str, bytes_each: int, check: Callable[[], None] = lambda: None
+    job: Job,
+    blocks: Sequence[Any],
+    label: str,
+    bytes_each: int,
+    check: Callable[[], None] = lambda: None,
+    told: Callable[[int], str] = lambda _: "",
 ) -> list[Any]:
-    with _pool(job, bytes_each) as pool, counted(label, len(blocks)) as advance:
+    with _pool(job, bytes_each) as pool, counted(label, len(blocks), told) as advance:
         return drive(pool, blocks, current().block_timeout_s, advance, check)
 
 

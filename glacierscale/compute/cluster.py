@@ -9,12 +9,15 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from glacierscale.options import spelt
+
 T = TypeVar("T")
 
 _DASK = r"local:[1-9]\d*|(tcp|tls)://\S+:\d+|(gateway|kubernetes):\S+"
 _RAY = r"local:[1-9]\d*|auto|(ray://)?[^\s:/]+:\d+"
 
 
+@spelt
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
     """Where work runs, and how long one block may take; without Dask and Ray, on threads of this process."""
@@ -27,7 +30,7 @@ class Cluster:
     Dask given too, blocks run on Dask and training on Ray."""
     workers: int = 0
     """Workers at most: threads that compute here, workers of the cluster, processes of a training run; 0 takes all
-    there are, and one process for training."""
+    there are, and without Ray one process for training."""
     gpus_per_worker: float = 0.0
     """GPUs of each Ray worker; a fraction lets several share one."""
     block_timeout_s: float = 3600.0

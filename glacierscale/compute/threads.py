@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from queue import Empty, SimpleQueue
@@ -13,6 +14,7 @@ from glacierscale.compute.gates import Job, Lane, Outcome
 
 T = TypeVar("T")
 _HERE = "this process"
+_CORES_VARIABLE = "GLACIERSCALE_CORES"
 
 
 class Threads:
@@ -63,5 +65,18 @@ def taken(queue: SimpleQueue[T], wait_s: float) -> list[T]:
 
 
 def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use: those of its affinity and its control group, at most ``GLACIERSCALE_CORES``.
+
+    Raises
+    ------
+    ValueError
+        If the variable is set to anything but a whole number above 0.
+    """
+    from dask.system import cpu_count
+
+    told = os.environ.get(_CORES_VARIABLE, "")
+    if not told:
+        return int(cpu_count())
+    if not re.fullmatch(r"[1-9]\d*", told):
+        raise ValueError(f"{_CORES_VARIABLE} is {told!r}; expected a whole number of cores above 0.")
+    return min(int(told), int(cpu_count()))

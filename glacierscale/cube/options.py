@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from glacierscale.options import spelt
 
+
+@spelt
 @dataclass(frozen=True, kw_only=True)
 class IngestOptions:
     """What is taken from a catalogue."""
 
     data: str = ""
-    """Folder with the catalogue's files; empty takes what the catalogue says by default."""
+    """Folder with the catalogue's files, or public to fetch those that are published; empty takes what the catalogue
+    says by default."""
     climate: str = ""
     """Climate data set of the catalogue (`dataset` in its metadata); may be empty where there is one."""
     member: int | None = None

@@ -244,8 +244,10 @@ def observed(
         "norway_stakes": lambda e: observations.norway_stakes(e.open()),
         "norway_geodetic": lambda e: observations.geodetic_norway(e.open()),
         "iceland_stakes": lambda e: observations.iceland_stakes(e.open()),
-        "gridded_smb": lambda e: observations.gridded_smb(e.open(), elevation=elevation, **mapped(e)),
-        "hugonnet_decades": lambda e: observations.hugonnet_decades(e.open()),
+        "gridded_smb": lambda e: observations.gridded_smb(
+            e.open(), elevation=elevation, hemisphere=years.hemisphere, **mapped(e)
+        ),
+        "hugonnet_decades": lambda e: observations.hugonnet_decades(e.open(), hemisphere=years.hemisphere),
         "glacierscale": lambda e: observations.glacierscale(e.open(), hemisphere=years.hemisphere),
     }
     tables = []

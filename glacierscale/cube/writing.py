@@ -76,7 +76,8 @@ def write(store: Store, sources: Sources, region: Region, stamp: provenance.Stam
     }
     years, dated = _dated(sources.inventories, along["glacier_id"])
     static = xr.Dataset(
-        {name: ("vertex", values) for name, values in vertices.items() if name not in along}
+        {name: ("glacier", values) for name, values in along.items()}
+        | {name: ("vertex", values) for name, values in vertices.items() if name not in along}
         | {name: ("observation", sources.observations[name].to_numpy()) for name in schema.OBSERVATIONS}
         | {
             "time": ("time", fields.time.values),

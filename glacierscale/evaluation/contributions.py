@@ -3,7 +3,8 @@
 Each group of inputs is put back to its mean over the reference years, in all combinations; the Shapley value (Shapley
 1953; Lundberg & Lee 2017, arXiv 1705.07874) shares out what they do together. Contributions therefore add up to the
 anomaly, whatever the net. Predictions are summed over the region before they are compared, so that blocks of glaciers
-pass one after another.
+pass one after another. They weigh by the areas of the outlines in all years, as the region's series in the report does:
+weights that change would be a term of their own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from glacierscale import compute
+from glacierscale import compute, provenance
 from glacierscale.evaluation.drivers import DRIVERS, GROUPS, groups_of
 from glacierscale.features.climate import band_balance_terms
 from glacierscale.models.bundle import SMBModel
@@ -114,7 +115,8 @@ def contributions(model: SMBModel, features: xr.Dataset, blocks: Sequence[slice]
 def reference_years(features: xr.Dataset) -> Bools:
     """Years that anomalies refer to, as the features were made with: (hydro_year,)."""
     years = features.hydro_year.values
-    first, last = features.attrs.get("recipe", {}).get("reference_years") or (years[0], years[-1])
+    recipe = provenance.nested(features.attrs.get("recipe", {}))
+    first, last = recipe.get("reference_years") or (years[0], years[-1])
     inside: Bools = (years >= first) & (years <= last)
     return inside
 

@@ -36,7 +36,7 @@ def predictions(model: SMBModel, rows: Rows, features: xr.Dataset, scene: Scene 
     As `reconstruct` does for glaciers without observations, but that the net is the one that leaves least in rows that
     the fold's members were trained beside: which net does best with glaciers held out, all glaciers had a say in. The
     residuals are those that these members leave in the rows that they learned from. Neither net nor members nor
-    residuals nor the covariance, learned anew in each fold, have seen the glacier that is predicted.
+    residuals nor the covariance and the doubt, learned anew in each fold, have seen the glacier that is predicted.
 
     Parameters
     ----------
@@ -67,7 +67,8 @@ def predictions(model: SMBModel, rows: Rows, features: xr.Dataset, scene: Scene 
         fold = model.plan.folds[number]
         net = best_net(model, number)
         trend, std = said.of(net, number)
-        mean, spread_ = held_out(rows, fold.train, fold.test, places, trend, std, said.blind(net, fold.glaciers))
+        blind, unseen = _unseen(rows, fold.train, trend, said.blind(net, fold.glaciers), said.unseen_left(net, number))
+        mean, spread_ = held_out(rows, fold.train, fold.test, places, trend, std, blind, unseen)
         table = {
             "scheme": SCHEME,
             "model": NAME,
@@ -84,7 +85,7 @@ def predictions(model: SMBModel, rows: Rows, features: xr.Dataset, scene: Scene 
 
 
 def held_out(
-    rows: Rows, train: Ints, test: Ints, places: Places, trend: Floats, std: Floats, blind: Floats
+    rows: Rows, train: Ints, test: Ints, places: Places, trend: Floats, std: Floats, blind: Floats, unseen: Floats
 ) -> tuple[Floats, Floats]:
     """Test rows from the training rows, which are all that is read of the observations.
 
@@ -98,7 +99,10 @@ def held_out(
     trend, std : (row,) kg m-2
         What the fold's members say of all rows, and how sure they are.
     blind : (row,) kg m-2
-        What members say that had not seen the row's year either, NaN where there are none.
+        What members say that had not seen the row's year either, nor its glacier where `unseen` is known; NaN where
+        there are none.
+    unseen : (row,) kg m-2
+        What members say that had not seen the row's glacier, NaN where there are none.
 
     Returns
     -------
@@ -118,6 +122,7 @@ def held_out(
             value=rows.observed[train].astype(float),
             sigma=rows.sigma[train].astype(float),
             blind=blind[train],
+            unseen=unseen[train],
         )
     )
     wanted, back = np.unique(unit[test], return_inverse=True)
@@ -125,6 +130,26 @@ def held_out(
     prior = filled.prior(places.take(wanted))[back]
     at = back, column[test]
     return mean[at], predictive_std(std[test], variance[at], prior, filled.error)
+
+
+def _unseen(rows: Rows, train: Ints, trend: Floats, blind: Floats, left: Floats) -> tuple[Floats, Floats]:
+    """What members say that had not seen the year of a row, or its glacier: `blind` and `unseen` of `held_out`.
+
+    Parameters
+    ----------
+    rows, train, trend
+        As of `held_out`.
+    blind : (row,) kg m-2
+        What members say that had not seen the year of a row, but its glacier; NaN where there are none.
+    left : (glacier,) kg m-2
+        Mean of what members leave of each glacier that had not seen it; NaN where there are none.
+    """
+    _, unit = np.unique(rows.unit_id, return_inverse=True)
+    count = np.bincount(unit[train], minlength=len(left))
+    seen = np.bincount(unit[train], (rows.observed - trend)[train], len(left)) / np.maximum(count, 1)
+    moved = (seen - left)[unit]
+    known = np.where(np.isfinite(blind), blind, trend)
+    return np.where(np.isfinite(moved), known + moved, blind), trend + moved
 
 
 def best_net(model: SMBModel, fold: int) -> str:
@@ -152,6 +177,11 @@ class _Said:
                 hidden = np.isin(self.rows.hydro_year, fold.years)
                 found[hidden] = self.of(net, number)[0][hidden]
         return found
+
+    def unseen_left(self, net: str, number: int) -> Floats:
+        """What members of a fold leave of glaciers that they did not learn from: (glacier,) kg m-2, NaN without one."""
+        found = self.model.unseen_left.get(net)
+        return np.full(len(np.unique(self.rows.unit_id)), np.nan) if found is None else found[number]
 
     @cache  # noqa: B019  # each glacier of a group asks for the same folds, and this lives no longer than the table
     def of(self, net: str, number: int) -> tuple[Floats, Floats]:

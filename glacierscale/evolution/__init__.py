@@ -135,7 +135,7 @@ def _simulate(inputs: Inputs, places: Sequence[str], options: EvolveOptions) -> 
 def _gather(store: Store, stamp: provenance.Stamp, features: xr.Dataset, maps: Sequence[Store], most: int) -> None:
     """Write what the stores of ice maps tell of every glacier, in the order of the features."""
     opened = [found.open() for found in maps]
-    static = opened[0][["hydro_year", "scenario", "model_member"]].load()
+    static = features[list(schema.IDENTITY)].load().merge(opened[0][["hydro_year", "scenario", "model_member"]].load())
     static.attrs = {name: opened[0].attrs[name] for name in ("region", "hemisphere", "net", "method")}
     rows = [part.feature_row.values for part in opened]
     blocks = _Blocks(features, tuple(opened), tuple(rows))

@@ -6,7 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from glacierscale.options import spelt
 
+
+@spelt
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     """A future climate: one that the cube holds, as it is or perturbed."""
@@ -29,6 +32,7 @@ class Scenario:
             raise ValueError(f"precip_factor of scenario {self.name} is {self.precip_factor}; expected 0 to 10.")
 
 
+@spelt
 @dataclass(frozen=True, kw_only=True)
 class EvolveOptions:
     """How glaciers evolve."""

@@ -85,7 +85,8 @@ def write(parts: Sequence[Part], setting: Setting, features: xr.Dataset, *, most
         for part in parts:
             size = part.patches.sizes["x"]
             sizes = {"glacier": part.patches.sizes["glacier"], "y": size, "x": size}
-            part.store.declare(_static(setting, features), part.stamp, sizes=sizes, chunks={"glacier": most})
+            static = _static(setting, features, part.patches)
+            part.store.declare(static, part.stamp, sizes=sizes, chunks={"glacier": most})
 
         def check() -> None:
             for one in held:
@@ -102,19 +103,17 @@ def write(parts: Sequence[Part], setting: Setting, features: xr.Dataset, *, most
         compute.run(job, left, label="evolve patches, blocks", bytes_each=needs, check=check)
 
 
-def _static(setting: Setting, features: xr.Dataset) -> xr.Dataset:
-    """What tells members, years and snapshots of a store of ice maps."""
+def _static(setting: Setting, features: xr.Dataset, patches: xr.Dataset) -> xr.Dataset:
+    """What tells glaciers, members, years and snapshots of a store of ice maps."""
     scenarios = len(setting.futures.wanted)
     names = [own.name for own in setting.futures.wanted]
-    return xr.Dataset(
-        {
-            **setting.static(),
-            "snapshot_year": ("snapshot", np.tile(np.array(setting.snapshots, np.int32), scenarios)),
-            "snapshot_scenario": ("snapshot", np.repeat(np.array(names), len(setting.snapshots))),
-        },
-        attrs={name: features.attrs[name] for name in ("region", "hemisphere")}
-        | {"net": setting.net, "method": setting.method},
+    static = patches[[*schema.IDENTITY, *schema.PLACEMENT, "feature_row"]].load()
+    static = static.assign(setting.static()).assign(
+        snapshot_year=("snapshot", np.tile(np.array(setting.snapshots, np.int32), scenarios)),
+        snapshot_scenario=("snapshot", np.repeat(np.array(names), len(setting.snapshots))),
     )
+    static.attrs = {name: features.attrs[name] for name in ("region", "hemisphere")}
+    return static.assign_attrs(net=setting.net, method=setting.method)
 
 
 @dataclass(frozen=True)

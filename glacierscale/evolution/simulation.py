@@ -13,8 +13,7 @@ from glacierscale.evolution.coupling import Coupling, Local, Rows, Shape
 from glacierscale.evolution.geometry import Ice
 from glacierscale.evolution.packing import Columns, pack
 from glacierscale.evolution.site import NODE_STEP_M, Nodes
-from glacierscale.evolution.topography import Around, area_at, topography
-from glacierscale.evolution.topography import Nodes as Levels
+from glacierscale.evolution.topography import Around, Levels, area_at, topography
 from glacierscale.models.bundle import SMBModel
 from glacierscale.units import ICE_DENSITY_KG_M3, OCEAN_AREA_M2, WATER_DENSITY_KG_M3
 

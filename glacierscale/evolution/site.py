@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from glacierscale import provenance
 from glacierscale.features import climate
 from glacierscale.schema import text
 
@@ -40,8 +41,9 @@ class Rain:
 
     def factor(self, rise_m: Floats) -> Floats:
         """Factor on the climate's precipitation, so far above its height."""
-        factor: Floats = self.precip_factor * np.maximum(1 + self.precip_gradient_per_km * (rise_m / 1000), 0)
-        return factor
+        return climate.precipitation_factor(
+            rise_m, precip_factor=self.precip_factor, gradient_per_km=self.precip_gradient_per_km
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,7 @@ class Site:
         known = np.isfinite(values).all(axis=1)
         reference = (values[:, :count] - values[:, count : 2 * count])[known].mean(axis=0)
         at = int(np.searchsorted(features.hydro_year.values, first_year))
-        recipe = features.attrs["recipe"]
+        recipe = provenance.nested(features.attrs["recipe"])
         return cls(
             names=names,
             reference=reference,

@@ -48,7 +48,7 @@ class Around:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Nodes:
+class Levels:
     """Elevations in equal steps over all that each segment may reach, one segment after the other."""
 
     lowest_m: Floats
@@ -84,7 +84,7 @@ def topography(columns: Columns, around: Around) -> dict[str, Floats]:
     }
 
 
-def area_at(columns: Columns, covered: Floats, nodes: Nodes) -> Floats:
+def area_at(columns: Columns, covered: Floats, levels: Levels) -> Floats:
     """Area of ice at elevations in equal steps; a cell between two counts for both, for the nearer one more.
 
     A mean over the ice of anything that is linear between the elevations is the mean over them weighted by this.
@@ -93,7 +93,7 @@ def area_at(columns: Columns, covered: Floats, nodes: Nodes) -> Floats:
     ----------
     columns : Columns
     covered : (column,) m2
-    nodes : Nodes
+    levels : Levels
         What lies outside counts for the first or the last of its segment.
 
     Returns
@@ -101,27 +101,27 @@ def area_at(columns: Columns, covered: Floats, nodes: Nodes) -> Floats:
     numpy.ndarray
         (node,) m2, of all segments.
     """
-    below, share = between(columns, nodes)
+    below, share = between(columns, levels)
     upper = covered * share
-    size = int(nodes.first[-1])
+    size = int(levels.first[-1])
     out = np.bincount(below, covered - upper, minlength=size).astype(float, copy=False)
     out[1:] += np.bincount(below, upper, minlength=size)[:-1]
     return out
 
 
-def between(columns: Columns, nodes: Nodes) -> tuple[Ints, Floats]:
+def between(columns: Columns, levels: Levels) -> tuple[Ints, Floats]:
     """Node below the surface of each column, and how far it is on the way to the next, 0 to 1."""
-    last = np.diff(nodes.first) - 1
-    place = columns.surface - columns.spread(nodes.lowest_m)
-    place /= nodes.step_m
-    within = (columns.lowest >= nodes.lowest_m) & (columns.highest < nodes.lowest_m + nodes.step_m * (last - 0.5))
+    last = np.diff(levels.first) - 1
+    place = columns.surface - columns.spread(levels.lowest_m)
+    place /= levels.step_m
+    within = (columns.lowest >= levels.lowest_m) & (columns.highest < levels.lowest_m + levels.step_m * (last - 0.5))
     if within.all():
         below = place.astype(np.intp)
     else:
         np.clip(place, 0, columns.spread(last), out=place)
         below = np.minimum(place.astype(np.intp), columns.spread(last - 1))
     place -= below
-    below += columns.spread(nodes.first[:-1])
+    below += columns.spread(levels.first[:-1])
     return below, place
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from glacierscale.exploration.page import Explorer
 
 _NEEDED = ("panel", "bokeh", "colorcet", "datashader")
+_SETTLE_S = 10.0
+"""What is read of a run in that time is part of a notebook that is saved."""
 
 
 def explore(*places: str | Path | Store) -> Explorer:
@@ -43,8 +45,7 @@ def explore(*places: str | Path | Store) -> Explorer:
     from glacierscale.exploration.page import Explorer
 
     atlas = open_atlas(*places)
-    _load_in_notebook()
-    return Explorer(atlas)
+    return Explorer(atlas, settle_s=_SETTLE_S if _load_in_notebook() else 0)
 
 
 def require() -> None:
@@ -54,12 +55,13 @@ def require() -> None:
         raise ValueError(f"the dashboard needs {', '.join(missing)}; pip install 'glacierscale[dashboard]'.")
 
 
-def _load_in_notebook() -> None:
-    """Bring Panel's part for the browser into a notebook that has not loaded it yet."""
+def _load_in_notebook() -> bool:
+    """Bring Panel's part for the browser into a notebook that lacks it, as one may be offline; whether this is one."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is None or not hasattr(shell, "kernel"):
-        return
+        return False
     import panel as pn
 
     if not pn.extension._loaded:
-        pn.extension()
+        pn.extension(inline=True)
+    return True

@@ -19,8 +19,8 @@ import pandas as pd
 from glacierscale import schema
 from glacierscale.exploration import finding, ground, observed, patches, quantities, series, tables, totals
 from glacierscale.exploration.ground import Hillshade
-from glacierscale.exploration.opening import Source, Sources, open_sources
-from glacierscale.exploration.quantities import Quantity, Raster, named, one_of, scenarios_of
+from glacierscale.exploration.opening import LeftOut, Source, Sources, open_sources
+from glacierscale.exploration.quantities import Quantity, named, one_of, scenarios_of
 from glacierscale.exploration.reading import Cache, Floats, Progress
 from glacierscale.store import Store
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
     import xarray as xr
 
-__all__ = ["Atlas", "Hillshade", "Quantity", "Raster", "open_atlas"]
+__all__ = ["Atlas", "Hillshade", "LeftOut", "Quantity", "open_atlas"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,12 +42,14 @@ class Atlas:
     """What glaciers can be coloured by."""
     courses: tuple[Quantity, ...]
     """What `evolution` and `region` tell of the future; none without a store of it."""
-    rasters: tuple[Raster, ...]
+    rasters: tuple[Quantity, ...]
     """What can be mapped on one glacier."""
     title: str
     """Name of the region."""
     places: tuple[str, ...]
     """Folders and URLs of the stores."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Unfinished stores of the folders, which are not shown."""
     sources: Sources = field(repr=False)
     """The stores."""
     cache: Cache = field(repr=False, default_factory=Cache)
@@ -130,7 +132,7 @@ class Atlas:
         pandas.DataFrame
             hydro_year, smb, low, high, cumulative, cumulative_low, cumulative_high; m w.e., intervals of 90 %.
         """
-        source = self._source(schema.RECONSTRUCTION)
+        source = self.sources.needed(schema.RECONSTRUCTION)
         one_of(variable, self.balances, "balance")
         one_of(member, named(self.quantities, "smb", "quantity").members, "member")
         return series.balance(source, self._row(glacier), member, variable)
@@ -193,7 +195,7 @@ class Atlas:
         if not len(rows):
             raise ValueError("no glacier was chosen; give one row at least, or None for all.")
         if name == "smb":
-            return totals.balance(self._source(schema.RECONSTRUCTION), self.cache, rows, progress)
+            return totals.balance(self.sources.needed(schema.RECONSTRUCTION), self.cache, rows, progress)
         return totals.evolution(self._future(name, scenarios), self.cache, name, rows, scenarios, progress)
 
     def raster(self, glacier: int, name: str, *, year: int | None = None, scenario: str = "") -> xr.DataArray | None:
@@ -249,18 +251,10 @@ class Atlas:
         return list(zip(*told, strict=True))
 
     def _future(self, name: str, scenarios: Sequence[str]) -> Source:
-        source = self._source(schema.EVOLUTION)
+        source = self.sources.needed(schema.EVOLUTION)
         named(self.courses, name, "course")
         for scenario in scenarios:
             one_of(scenario, scenarios_of(source), "scenario")
-        return source
-
-    def _source(self, kind: schema.Schema) -> Source:
-        source = self.sources.one(kind)
-        if source is None:
-            raise LookupError(
-                f"there is no {kind.name} among {', '.join(self.places)}; {schema.made_by(kind)} makes one."
-            )
         return source
 
     def _row(self, glacier: int) -> int:
@@ -293,5 +287,6 @@ def open_atlas(*places: str | Path | Store) -> Atlas:
         rasters=quantities.rasters(sources),
         title=str(leading.data.attrs.get("region") or "Glaciers"),
         places=tuple(source.store.url for source in sources),
+        left_out=sources.left_out,
         sources=sources,
     )

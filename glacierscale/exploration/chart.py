@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from bokeh.models import ColumnDataSource, CustomJSHover, HoverTool
+from bokeh.models import ColumnDataSource, CustomJS, CustomJSHover, HoverTool
 
 from glacierscale.exploration import layers, looks, mercator
 from glacierscale.exploration.atlas import Hillshade
@@ -24,11 +25,18 @@ _TOOLTIP = """
 <div style="font-family: inherit; line-height: 1.35">
 <b>@name</b><div style="color: #5b6b78">@under</div>@value{custom}</div>
 """
+_CELL = """
+<div style="font-family: inherit; line-height: 1.35">
+@image{custom}<div style="color: #5b6b78">@count{custom}</div></div>
+"""
 _SAID = """
 if (!isFinite(value)) return "no value"
-const size = Math.abs(value), places = size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 || size == 0 ? 2 : 4
-return value.toFixed(places).replace("-", "\u2212") + " " + unit.data.text[0]
+const unit = of.data.text[0], size = Math.abs(value)
+const places = size >= 100 || unit == "" ? 0 : size >= 10 ? 1 : size >= 0.1 || size == 0 ? 2 : 4
+return value.toFixed(places).replace("-", "\u2212") + " " + unit
 """
+_SOME = "export default (args, tool, {value}) => value > 0"
+_COUNTED = 'return value == 1 ? "1 glacier" : "mean of " + value + " glaciers"'
 
 
 class Chart:
@@ -59,7 +67,8 @@ class Chart:
     def _draw(self) -> None:
         """Glyphs from the ground up: relief, cells, outlines, dots, what is chosen."""
         plot, colour = self.frame.figure, {"field": "value", "transform": self._ramp.mapper}
-        self.relief, self.cells = (ColumnDataSource({name: [] for name in _IMAGE}) for _ in range(2))
+        self.relief = ColumnDataSource({name: [] for name in _IMAGE})
+        self.cells = ColumnDataSource({name: [] for name in (*_IMAGE, "count")})
         at = {name: name for name in _IMAGE}
         plot.image_rgba(**at, source=self.relief)
         self._image = plot.image(**at, source=self.cells, color_mapper=self._cells.mapper)
@@ -76,12 +85,16 @@ class Chart:
         for width, ink in ((5.0, "#ffffff"), (2.2, "#111111")):
             plot.multi_polygons("xs", "ys", source=self.chosen, fill_color=None, line_color=ink, line_width=width)
             plot.scatter("x", "y", size="size", source=self.ring, fill_color=None, line_color=ink, line_width=width)
-        said = CustomJSHover(code=_SAID, args={"unit": self._unit})
+        said = CustomJSHover(code=_SAID, args={"of": self._unit})
+        counted = CustomJSHover(code=_COUNTED)
+        follow: dict[str, Any] = {"point_policy": "follow_mouse"}
         plot.add_tools(
+            HoverTool(renderers=self._glyphs, tooltips=_TOOLTIP, formatters={"@value": said}, **follow),
             HoverTool(
-                renderers=self._glyphs, tooltips=_TOOLTIP, formatters={"@value": said}, point_policy="follow_mouse"
-            )
-        )
+                renderers=[self._image], tooltips=_CELL, formatters={"@image": said, "@count": counted},
+                filters={"@count": CustomJS(code=_SOME)}, **follow,
+            ),
+        )  # fmt: skip
 
     def shade(self, light: Hillshade | None) -> None:
         """Lay terrain behind the glaciers."""
@@ -112,9 +125,7 @@ class Chart:
         if self.bar.title != looks.titled(label, unit):
             self.bar.title = looks.titled(label, unit)
             self._unit.data = {"text": [looks.units(unit)]}
-        if self._detail.kind == "image":
-            self._shade()
-        else:
+        if self._detail.kind != "image":  # cells are averaged beside the page, by `look`
             source = self.outlines if self._detail.kind == "outlines" else self.dots
             source.data.update({"value": self._painted(self._detail.rows)})
 
@@ -141,9 +152,9 @@ class Chart:
     def refine(self, found: Detail) -> None:
         """Draw glaciers in another way, or others of them."""
         before, self._detail = self._detail, found
-        if found.kind == "image":
-            self._shade()
-        elif found.kind != before.kind or not np.array_equal(found.rows, before.rows):
+        if found.image is not None:
+            self._shade(found.image)
+        elif found is not before and (found.shapes is not None or not _same_dots(found, before)):
             self._place(found)
         if found.kind != before.kind:
             for kind, source in (("outlines", self.outlines), ("dots", self.dots), ("image", self.cells)):
@@ -158,19 +169,17 @@ class Chart:
         x, y = (values[found.rows] for values in self.places.xy)
         self.dots.data = {"x": x, "y": y, "size": self.places.size_px[found.rows]} | self._columns(found.rows)
 
-    def _shade(self) -> None:
-        view = self.frame.view
-        left, low, right, top = view
-        image = layers.shaded(self.places, self._values, view, self.frame.pixels)
-        self.cells.data = {"image": [image], "x": [left], "y": [low], "dw": [right - left], "dh": [top - low]}
+    def _shade(self, image: layers.Image) -> None:
+        left, low, right, top = image.box
+        at = {"x": [left], "y": [low], "dw": [right - left], "dh": [top - low]}
+        self.cells.data = {"image": [image.mean], "count": [image.count], **at}
 
     def mark(self, row: int | None) -> None:
         """Draw a line around the glacier that is chosen."""
-        drawn = self._detail.shapes is not None and row in self._detail.rows
-        shapes = [self._detail.shapes[self._detail.rows == row][0]] if drawn and self._detail.shapes is not None else []
+        shapes = [] if self._detail.shapes is None else self._detail.shapes[self._detail.rows == row].tolist()
         xs, ys = layers.rings(shapes)
         self.chosen.data = {"xs": xs, "ys": ys}
-        at = [] if drawn or row is None else [row]
+        at = [] if shapes or row is None else [row]
         self.ring.data = {
             "x": self.places.xy[0][at],
             "y": self.places.xy[1][at],
@@ -179,7 +188,11 @@ class Chart:
 
     def look(self) -> Detail:
         """How glaciers are best drawn in what is seen; reads, so it belongs in a thread."""
-        return layers.detail(self.places, self.frame.view, self.frame.pixel, self._detail)
+        view, pixel = self.frame.view, self.frame.pixel
+        found = layers.detail(self.places, view, pixel, self._detail)
+        if found.kind != "image":
+            return found
+        return replace(found, image=layers.shaded(self.places, self._values, view, self.frame.pixels))
 
     def approach(self, row: int) -> None:
         """Show a glacier that is out of sight or too small to be seen."""
@@ -195,3 +208,7 @@ class Chart:
         if self._detail.shapes is not None:
             return self._detail.under(x_m, y_m, tolerance)
         return self.places.nearest(x_m, y_m, tolerance)
+
+
+def _same_dots(one: Detail, other: Detail) -> bool:
+    return one.kind == other.kind == "dots" and np.array_equal(one.rows, other.rows)

@@ -7,8 +7,9 @@ from typing import Any
 
 import panel as pn
 
-from glacierscale.exploration import style
-from glacierscale.exploration.atlas import Atlas, Quantity, Raster
+from glacierscale.exploration import style, words
+from glacierscale.exploration.atlas import Atlas, Quantity
+from glacierscale.schema.scenarios import scenario_label
 
 _LOOK: dict[str, Any] = {"margin": 0, "stylesheets": [style.WIDGET]}
 
@@ -16,9 +17,12 @@ _MOST_LISTED = 8
 _MEAN = -1  # a choice of None would show as a blank
 
 
-def spelled(scenario: str) -> str:
-    """A future climate as it is printed."""
-    return scenario.replace("_", " ")
+class Spoken(pn.pane.HTML):  # type: ignore[misc]
+    """Words that a screen reader says when they change."""
+
+    def _get_properties(self, doc: Any) -> dict[str, Any]:
+        found: dict[str, Any] = super()._get_properties(doc)
+        return found | {"html_attributes": {"role": "status"}}
 
 
 def nearest(years: Sequence[int], year: int | None) -> int | None:
@@ -28,7 +32,7 @@ def nearest(years: Sequence[int], year: int | None) -> int | None:
     return years[-1] if year is None else min(years, key=lambda one: abs(one - year))
 
 
-def labelled(known: Sequence[Quantity] | Sequence[Raster]) -> dict[str, str]:
+def labelled(known: Sequence[Quantity]) -> dict[str, str]:
     """Names by their labels; of two with one label, the second also tells the store that it is from."""
     found: dict[str, str] = {}
     for one in known:
@@ -41,7 +45,7 @@ class Choice:
 
     def __init__(
         self,
-        known: Sequence[Quantity] | Sequence[Raster],
+        known: Sequence[Quantity],
         label: str,
         changed: Callable[[], None],
         first: str | None = None,
@@ -62,7 +66,7 @@ class Choice:
         self.year = pn.widgets.DiscreteSlider(
             label="Year", options=[0], show_value=False, sizing_mode="stretch_width", **_LOOK
         )
-        self._title = pn.pane.HTML("", margin=0, stylesheets=[style.TEXT, ":host { font-size: 12px; }"])
+        self._title = Spoken("", margin=0, stylesheets=[style.TEXT, ":host { font-size: 12px; }"])
         # Hidden in its place: where it came and went, the figure beside it would be laid out anew each time.
         self.when_shown = pn.Column(self._title, self.year, margin=0, sizing_mode="stretch_width")
         if first is not None:
@@ -74,7 +78,7 @@ class Choice:
         self.year.param.watch(self._move, "value")
 
     @property
-    def now(self) -> Quantity | Raster:
+    def now(self) -> Quantity:
         """What is chosen."""
         return self._known[self.quantity.value]
 
@@ -96,9 +100,9 @@ class Choice:
 
     def _offer(self) -> None:
         """Show what can be chosen of the quantity; keep what was chosen where it is there."""
-        now, members = self.now, getattr(self.now, "members", ())
+        now, members = self.now, self.now.members
         self._quiet = True
-        self.scenario.options = {spelled(name): name for name in now.scenarios}
+        self.scenario.options = {scenario_label(name): name for name in now.scenarios}
         if now.scenarios and self.scenario.value not in now.scenarios:
             self.scenario.value = now.scenarios[0]
         kept = self.member.value if self.member.value in members else _MEAN
@@ -106,7 +110,7 @@ class Choice:
         year = nearest(now.years, self._wanted)
         self.year.param.update(options=list(now.years) or [0], value=year if year is not None else 0)
         self.scenario.visible, self.member.visible = len(now.scenarios) > 1, len(members) > 1
-        self.when_shown.styles = {"visibility": "visible" if len(now.years) > 1 else "hidden"}
+        self.when_shown.styles = {"visibility": "inherit" if len(now.years) > 1 else "hidden"}
         self._entitle()
         self._quiet = False
 
@@ -129,44 +133,39 @@ class Choice:
 
 
 class Search:
-    """A box for a part of a name or identifier, and the glaciers that hold it."""
+    """A box for a part of a name or identifier, and the glaciers that hold it; they hide when neither has the focus."""
 
     def __init__(self, atlas: Atlas, chosen: Callable[[int], None]) -> None:
         self._atlas, self._chosen = atlas, chosen
         self.text = pn.widgets.TextInput(label="Find a glacier", placeholder="name or id", width=170, **_LOOK)
+        self._said = Spoken("", margin=0, stylesheets=[style.TEXT])
         self.found = pn.widgets.MultiSelect(
-            label="",
-            options={},
-            visible=False,
-            width=260,
-            styles={"position": "absolute", "top": "100%", "right": "0"},
-            **_LOOK,
+            label="Glaciers found", visible=False, width=260, margin=0, stylesheets=[style.WIDGET, style.FOUND]
         )
-        self.layout = pn.Column(
-            self.text, self.found, margin=0, styles={"position": "relative", "z-index": "5", "overflow": "visible"}
-        )
+        below = pn.Column(self._said, self.found, margin=0, css_classes=["explore-below"])
+        self.layout = pn.Column(self.text, below, margin=0, stylesheets=[style.SEARCH])
         self.text.param.watch(self._look, "value_input")
-        self.text.param.watch(self._first, "value")
+        self.text.param.watch(self._first, "enter_pressed")  # the value changes whenever the box is left, too
         self.found.param.watch(self._take, "value")
 
     def _look(self, event: Any) -> None:
-        rows = self._atlas.find(event.new) if event.new else []
+        rows = self._atlas.find(event.new)
         table = self._atlas.glaciers
         names = {row: "  ".join(filter(None, (table["glacier_id"][row], table["name"][row]))) for row in rows}
-        options = {name: row for row, name in names.items()}
+        self._said.object = words.found(event.new, len(rows))
         self.found.param.update(
-            options=options, value=[], size=min(max(len(rows), 2), _MOST_LISTED), visible=bool(rows)
+            options={name: row for row, name in names.items()},
+            value=[],
+            size=min(max(len(rows), 2), _MOST_LISTED),
+            visible=bool(rows),
         )
 
-    def _first(self, event: Any) -> None:
-        rows = self._atlas.find(event.new) if event.new else []
+    def _first(self, _: Any) -> None:
+        rows = self._atlas.find(self.text.value_input)
         if rows:
-            self._close(rows[0])
+            self._said.object, self.found.visible = "", False
+            self._chosen(rows[0])
 
     def _take(self, event: Any) -> None:
         if event.new:
-            self._close(event.new[0])
-
-    def _close(self, row: int) -> None:
-        self.found.visible = False
-        self._chosen(row)
+            self._chosen(event.new[0])

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from bokeh.core.properties import value
 from bokeh.events import Tap
 from bokeh.models import ColumnDataSource, HoverTool, Legend, LegendItem, Range1d, Span
 from bokeh.plotting import figure
 
 from glacierscale.exploration import looks
+from glacierscale.schema.scenarios import scenario_colours, scenario_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,10 +94,11 @@ class Balance(_Yearly):
                       tooltips=_tip("@year", "@smb{0.00} (@low{0.00} to @high{0.00}) m w.e.")),
             HoverTool(renderers=[seen], tooltips=_tip("@kind, @span", "@smb{0.00} ± @error{0.00} m w.e.")),
         )  # fmt: skip
-        self._legend = _legend(plot, [("modelled", [line]), ("90 %", [band]), ("observed", [seen])])
+        self._legend = _legend(plot, [("modelled", [line]), ("90 % interval", [band]), ("observed", [seen])])
 
-    def show(self, modelled: pd.DataFrame, observed: pd.DataFrame | None) -> None:
-        """Show a glacier, or a region without observations."""
+    def show(self, modelled: pd.DataFrame, observed: pd.DataFrame | None, name: str) -> None:
+        """Show a glacier, or a region without observations, and how its balances were made."""
+        self._legend.items[0].label = value(name)
         self.modelled.data = {
             "year": modelled.hydro_year.to_numpy(),
             **{name: modelled[name].to_numpy() for name in ("smb", "low", "high")},
@@ -165,15 +168,14 @@ class Evolution(_Yearly):
         self.sources = {name: ColumnDataSource({key: [] for key in _EVOLVING}) for name in scenarios}
         self._drawn: dict[str, list[Any]] = {}
         plot, hover = self.figure, []
-        for number, name in enumerate(scenarios):
-            colour, source = looks.SCENARIOS[number % len(looks.SCENARIOS)], self.sources[name]
+        for name, colour in scenario_colours(scenarios).items():
+            source = self.sources[name]
             band = plot.varea("year", "low", "high", source=source, fill_color=colour, fill_alpha=0.14)
             line = plot.line("year", "mean", source=source, line_color=colour, line_width=1.8)
             self._drawn[name] = [line, band]
             hover.append(line)
         tips = _tip("@scenario, @year", "@mean{0.000a} (@low{0.000a} to @high{0.000a})")
         plot.add_tools(HoverTool(renderers=hover, tooltips=tips))
-        _legend(plot, [(name.replace("_", " "), drawn) for name, drawn in self._drawn.items()])
 
     def show(self, table: pd.DataFrame, label: str, chosen: Sequence[str]) -> None:
         """Show a quantity under the chosen climates."""
@@ -185,7 +187,7 @@ class Evolution(_Yearly):
             source.data = {
                 "year": rows.hydro_year.to_numpy(),
                 **{key: rows[key].to_numpy() for key in ("mean", "low", "high")},
-                "scenario": [name.replace("_", " ")] * len(rows),
+                "scenario": [scenario_label(name)] * len(rows),
             }
             for drawn in self._drawn[name]:
                 drawn.visible = name in chosen

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +16,20 @@ from glacierscale.exploration.opening import Source, Sources
 from glacierscale.exploration.reading import Floats
 from glacierscale.region import seamless
 
-_MOST_FOUND = 50
+MOST_FOUND = 50
+"""Glaciers that are told of one search."""
+_TOLD = ("unit_id", "subregion", "lon", "lat", "area_m2", "set_aside")
 
 
 def glaciers(sources: Sources) -> pd.DataFrame:
     """Who the glaciers are, from the stores that lead."""
     leading = next(iter(sources))
     told = sources.of[leading.store.schema.name]
-    columns = {name: _gathered(told, name) for name in ("unit_id", "subregion", "lon", "lat", "area_m2")}
+    names = [name for name in _TOLD if name in leading.data]
+    with ThreadPoolExecutor(len(names)) as pool:  # far away, the wait is all
+        columns = dict(zip(names, pool.map(partial(_gathered, told), names), strict=True))
     unit, area = columns.pop("unit_id"), columns.pop("area_m2").astype(float)
-    aside = _gathered(told, "set_aside") if "set_aside" in leading.data else np.full(len(unit), "")
+    aside = columns.pop("set_aside", np.full(len(unit), ""))
     return pd.DataFrame(
         {
             "glacier_id": sources.ids,
@@ -61,7 +67,7 @@ def find(words: Sequence[Sequence[str]], text: str) -> list[int]:
         for row, own in enumerate(words)
         if any(sought in word for word in own)
     ]
-    return [row for _, row in sorted(ranked)[:_MOST_FOUND]]
+    return [row for _, row in sorted(ranked)[:MOST_FOUND]]
 
 
 def nearest(lons: Floats, lats: Floats, lon: float, lat: float) -> int:

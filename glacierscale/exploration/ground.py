@@ -172,17 +172,18 @@ def hillshade(cube: Source, lon: Floats, most: int) -> Hillshade | None:
 
 def _coarse(data: xr.Dataset, most: int) -> tuple[Floats, Floats, Floats]:
     """Terrain as means of squares of cells, read a band of rows at a time."""
-    step = -(-max(data.sizes["y"], data.sizes["x"]) // most)
-    rows, columns = data.sizes["y"] // step, data.sizes["x"] // step
-    high = max(1, _ROWS_AT_ONCE // step) * step
+    high, wide = data.sizes["y"], data.sizes["x"]
+    step = max(1, min(-(-max(high, wide) // most), min(high, wide) // 2))  # two squares at least make a slope
+    rows, columns = high // step, wide // step
+    at_once = max(1, _ROWS_AT_ONCE // step) * step
 
     def band(first: int) -> Floats:
-        part = slice(first, min(first + high, rows * step))
+        part = slice(first, min(first + at_once, rows * step))
         found = data["elevation"].isel(y=part, x=slice(0, columns * step)).values
         return mean_of(mean_of(found.reshape(-1, step, columns, step), axis=3), axis=1)
 
     with ThreadPoolExecutor(4) as pool:
-        elevation = np.concatenate(list(pool.map(band, range(0, rows * step, high))))
+        elevation = np.concatenate(list(pool.map(band, range(0, rows * step, at_once))))
     x, y = data.x.values[: columns * step], data.y.values[: rows * step]
     return x.reshape(-1, step).mean(1), y.reshape(-1, step).mean(1), elevation
 

@@ -104,6 +104,18 @@ class Places:
 
 
 @dataclass(frozen=True, eq=False)
+class Image:
+    """Cells of a view, (y, x) from the south."""
+
+    box: Box
+    """What they cover."""
+    mean: npt.NDArray[np.float32]
+    """Mean of the values of the glaciers in a cell, NaN without one"""
+    count: npt.NDArray[np.int32]
+    """How many glaciers have a value in a cell"""
+
+
+@dataclass(frozen=True, eq=False)
 class Detail:
     """How glaciers are drawn in a view."""
 
@@ -114,6 +126,8 @@ class Detail:
     """Their outlines."""
     pixel_m: float = np.inf
     """Scale that the outlines are made for."""
+    image: Image | None = None
+    """Cells that stand for the glaciers."""
 
     @cached_property
     def _tree(self) -> shapely.STRtree:
@@ -173,8 +187,8 @@ def rings(shapes: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     return xs, ys
 
 
-def shaded(places: Places, values: Floats, view: Box, pixels: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Mean of the values of the glaciers in every cell of the view, (y, x) from the south; NaN without one."""
+def shaded(places: Places, values: Floats, view: Box, pixels: tuple[int, int]) -> Image:
+    """Glaciers of a view by cells of some pixels."""
     import datashader
     import pandas as pd
 
@@ -186,5 +200,6 @@ def shaded(places: Places, values: Floats, view: Box, pixels: tuple[int, int]) -
         y_range=(low, top),
     )
     table = pd.DataFrame({"x": places.xy[0], "y": places.xy[1], "value": values})
-    means: npt.NDArray[np.float32] = canvas.points(table, "x", "y", datashader.mean("value")).to_numpy().astype("f4")
-    return means
+    told = datashader.summary(mean=datashader.mean("value"), count=datashader.count("value"))
+    cells = canvas.points(table, "x", "y", told)
+    return Image(view, cells["mean"].to_numpy().astype("f4"), cells["count"].to_numpy().astype("i4"))

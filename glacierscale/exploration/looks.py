@@ -16,9 +16,6 @@ INK, SOFT, RULE, GROUND, PAPER, ACCENT = "#1d2b36", "#5b6b78", "#d9dfe3", "#eef1
 NO_VALUE = "#b9bfc4"
 """Colour of glaciers without a value."""
 
-SCENARIOS = ("#1b6ca8", "#e08214", "#b2182b", "#5e3c99", "#1a9850", "#8c510a", "#c51b7d", "#4d4d4d")
-"""Colours of future climates, in the order in which the store has them: told apart with any kind of colour vision."""
-
 _HIDDEN = "rgba(0, 0, 0, 0)"
 _SKEWED = 15  # the largest over the middle value, from which a linear scale shows one colour only
 

@@ -30,7 +30,7 @@ def of_glacier(sources: Sources, glacier: int) -> pd.DataFrame:
         first_year, last_year (hydrological years), smb, error (m w.e.; of a geodetic period, per year), kind (one of
         `schema.OBSERVATION_KINDS`), elevation (m, of points and bands).
     """
-    source = source_of(sources)
+    source = sources.one(schema.CUBE) or sources.one(schema.FEATURES)
     position = -1 if source is None else int(source.position[glacier])
     if source is None or position < 0:
         return pd.DataFrame({name: [] for name in COLUMNS})
@@ -49,11 +49,6 @@ def of_glacier(sources: Sources, glacier: int) -> pd.DataFrame:
         }
     )
     return table.sort_values(["last_year", "first_year", "kind"], ignore_index=True, kind="stable")
-
-
-def source_of(sources: Sources) -> Source | None:
-    """The store that has the observations."""
-    return sources.one(schema.CUBE) or sources.one(schema.FEATURES)
 
 
 def counts(source: Source) -> Floats:

@@ -26,6 +26,8 @@ _SINGLE = ("reconstruction", "evolution", "features", "cube")
 _SEVERAL = ("maps", "ice_maps", "patches")
 """Kinds that come in a store for each size of patch."""
 
+_AT_ONCE = 8
+
 _EXPECTED = (
     "a store such as smb.zarr, or a folder or URL with the stores of a run. Make them with `glacierscale run`, or a "
     "small region with `glacierscale demo`, or correct the path"
@@ -44,6 +46,18 @@ class Source:
     """(glacier of the atlas,) number of the glacier in the store, -1 where it is not there"""
 
 
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A store of a run that is not shown."""
+
+    url: str
+    """Where it is."""
+    why: str
+    """What it lacks, in words."""
+    command: str
+    """What continues it, without its arguments."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sources:
     """All opened stores by kind."""
@@ -52,6 +66,8 @@ class Sources:
     """(glacier,) identifiers of the glaciers of the atlas"""
     of: dict[str, tuple[Source, ...]] = field(default_factory=dict)
     """Stores by the name of their schema."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Unfinished stores of the folders."""
 
     def __iter__(self) -> Iterator[Source]:
         return (source for kind in (*_SINGLE, *_SEVERAL) for source in self.of.get(kind, ()))
@@ -59,6 +75,14 @@ class Sources:
     def one(self, kind: schema.Schema) -> Source | None:
         """The store of a kind, or None."""
         return next(iter(self.of.get(kind.name, ())), None)
+
+    def needed(self, kind: schema.Schema) -> Source:
+        """The store of a kind, or `LookupError` that says what makes one."""
+        found = self.one(kind)
+        if found is None:
+            there = ", ".join(source.store.url for source in self)
+            raise LookupError(f"there is no {kind.name} among {there}; {schema.made_by(kind)} makes one.")
+        return found
 
     def all(self, kind: schema.Schema) -> tuple[Source, ...]:
         """The stores of a kind that comes in several."""
@@ -82,9 +106,10 @@ def open_sources(places: Sequence[str | Path | Store]) -> Sources:
     """
     if not places:
         raise ValueError("no store was named; give stores or the folder of a run, as `glacierscale explore out`.")
-    stores = list(dict.fromkeys(store for place in places for store in _stores_at(place)))
+    found = [_stores_at(place) for place in places]
+    stores = list(dict.fromkeys(store for own, _ in found for store in own))
     _refuse_two_runs(stores)
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
         opened = list(zip(stores, pool.map(_opened, stores), strict=True))
     by_kind: dict[str, list[tuple[Store, xr.Dataset]]] = {}
     for store, data in opened:
@@ -97,6 +122,7 @@ def open_sources(places: Sequence[str | Path | Store]) -> Sources:
         of={
             kind: tuple(Source(store, data, _position(ids, data)) for store, data in by_kind[kind]) for kind in by_kind
         },
+        left_out=tuple(dict.fromkeys(left for _, unfinished in found for left in unfinished)),
     )
     _refuse_strangers(sources, by_kind[leading][0][0])
     return sources
@@ -120,41 +146,46 @@ def _position(ids: npt.NDArray[np.str_], data: xr.Dataset) -> Ints:
     return found
 
 
-def _stores_at(place: str | Path | Store) -> list[Store]:
-    """The store at a place, or all finished ones of the folder that it is."""
+def _stores_at(place: str | Path | Store) -> tuple[list[Store], list[LeftOut]]:
+    """The store at a place, or all finished ones of the folder that it is, and the others."""
     if isinstance(place, Store):
-        return [place]
+        return [place], []
     if "://" not in str(place) and not Path(place).is_dir():
         there = "is a file" if Path(place).exists() else "is not there"
         raise NoStoreError(f"{place} {there}; expected {_EXPECTED}.")
     with contextlib.suppress(NoStoreError):
-        return [Store.at(place)]
+        return [Store.at(place)], []
     try:
         names = Files.at(place).stores("*.zarr")
     except ValueError as error:
         raise NoStoreError(
             f"{place} lies inside a store; name the store itself or the folder that it is in."
         ) from error
-    found = [store for name in names for store in _ours(provenance.join(place, name))]
-    if not found:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        looked = list(pool.map(_looked_at, (provenance.join(place, name) for name in names)))
+    finished = [found for found in looked if isinstance(found, Store)]
+    left_out = [found for found in looked if isinstance(found, LeftOut)]
+    if not any(looked):
         raise NoStoreError(f"{place} is no store and holds none; expected {_EXPECTED}.")
-    with ThreadPoolExecutor(8) as pool:
-        left = list(pool.map(Store.unfinished, found))
-    finished = [store for store, blocks in zip(found, left, strict=True) if not blocks]
     if not finished:
         raise StoreError(
-            f"{place} holds no finished store; begun are {', '.join(store.url for store in found)}. "
+            f"{place} holds no finished store; begun are {', '.join(left.url for left in left_out)}. "
             "Run the same command as before, it continues."
         )
-    return finished
+    return finished, left_out
 
 
-def _ours(place: str) -> list[Store]:
-    """The store of a folder that is named like one; none where others wrote it."""
+def _looked_at(place: str) -> Store | LeftOut | None:
+    """The store of a folder that is named like one, or what it lacks; None where others wrote it."""
     try:
-        return [Store.at(place)]
+        store = Store.at(place)
     except NoStoreError:
-        return []
+        return None
+    missing = len(store.unfinished())
+    if not missing:
+        return store
+    why = "1 block is missing" if missing == 1 else f"{missing} blocks are missing"
+    return LeftOut(url=store.url, why=why, command=schema.made_by(store.schema).strip("`"))
 
 
 def _refuse_two_runs(stores: Sequence[Store]) -> None:
@@ -167,8 +198,10 @@ def _refuse_two_runs(stores: Sequence[Store]) -> None:
                 "other beside it."
             )
     first: dict[str, str] = {}
-    for store in stores:
-        made = store.stamp.inputs.get("model")
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        stamps = list(pool.map(lambda store: store.stamp, stores))
+    for store, stamp in zip(stores, stamps, strict=True):
+        made = stamp.inputs.get("model")
         if made is not None and made.fingerprint:
             first.setdefault(made.fingerprint, store.url)
     if len(first) > 1:

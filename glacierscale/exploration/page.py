@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,9 @@ import panel as pn
 from bokeh.events import DoubleTap, Tap
 
 from glacierscale.exploration import style, words
-from glacierscale.exploration.atlas import Atlas, Quantity, Raster
+from glacierscale.exploration.atlas import Atlas, Quantity
 from glacierscale.exploration.chart import Chart
-from glacierscale.exploration.controls import Choice, Search
+from glacierscale.exploration.controls import Choice, Search, Spoken
 from glacierscale.exploration.layers import Detail, Places
 from glacierscale.exploration.looks import Scale, scale_of
 from glacierscale.exploration.side import Side
@@ -21,8 +20,6 @@ from glacierscale.exploration.work import Desk, Progress, delivery
 
 Floats = npt.NDArray[np.floating]
 
-_PLACES: weakref.WeakKeyDictionary[Atlas, Places] = weakref.WeakKeyDictionary()
-_SCALES: weakref.WeakKeyDictionary[Atlas, dict[str, Scale]] = weakref.WeakKeyDictionary()
 _VALUES_SCALED = 2_000_000  # values that make the ends of the colours, which stay for all years
 
 
@@ -33,14 +30,18 @@ class Explorer(pn.viewable.Viewer):  # type: ignore[misc]
     ----------
     atlas : Atlas
         Opened stores; many pages may share one.
+    settle_s : float
+        Seconds that it may take to fill a page that others display as it is made, as a notebook does.
     """
 
-    def __init__(self, atlas: Atlas) -> None:
+    def __init__(self, atlas: Atlas, *, settle_s: float = 0) -> None:
         super().__init__()
         self.atlas, self.row = atlas, None  # type: Atlas, int | None
-        self._busy = pn.pane.HTML("", stylesheets=[style.TEXT], margin=0, css_classes=["explore-busy"])
+        self._scales: dict[str, Scale] = {}
+        self._busy = pn.pane.HTML("", stylesheets=[style.TEXT], margin=0)
+        self._trouble = Spoken("", stylesheets=[style.TEXT], margin=0)
         self._desk = Desk(delivery(pn.state.curdoc, self._push), self._reading, self._failed)
-        self._chart = Chart(_PLACES.setdefault(atlas, Places(atlas)))
+        self._chart = Chart(Places(atlas))
         yearly = next((one.name for one in atlas.quantities if one.years), None)
         self._choice = Choice(atlas.quantities, "Colour by", lambda: self._desk.do(self._recolour), first=yearly)
         self._search = Search(atlas, self.choose)
@@ -48,9 +49,10 @@ class Explorer(pn.viewable.Viewer):  # type: ignore[misc]
         self._figure = pn.pane.Bokeh(self._chart.frame.figure, sizing_mode="stretch_both", margin=0)
         self._layout = self._lay_out()
         self._listen()
-        self._recolour()
-        self._side.show(None)
-        self._desk.ask("terrain", "terrain", lambda _: self._chart.places.hillshade, self._chart.shade)
+        with self._desk.settled(settle_s):
+            self._recolour()
+            self._side.show(None)
+            self._desk.ask("terrain", "terrain", lambda _: self._chart.places.hillshade, self._chart.shade)
 
     def __panel__(self) -> Any:
         """What Panel displays."""
@@ -82,7 +84,8 @@ class Explorer(pn.viewable.Viewer):  # type: ignore[misc]
         choice = self._choice
         head = pn.Row(
             pn.pane.HTML(words.banner(self.atlas), stylesheets=[style.TEXT], margin=0, sizing_mode="stretch_width"),
-            self._busy, css_classes=["explore-row"], stylesheets=css, margin=0, sizing_mode="stretch_width",
+            self._trouble, self._busy,
+            css_classes=["explore-row"], stylesheets=css, margin=0, sizing_mode="stretch_width",
         )  # fmt: skip
         above = pn.Row(
             choice.quantity, choice.scenario, choice.member, self._search.layout,
@@ -109,14 +112,14 @@ class Explorer(pn.viewable.Viewer):  # type: ignore[misc]
         self._side.on_back(lambda: self.choose(None))
 
     def _look(self) -> None:
-        self._desk.ask("view", "outlines", lambda _: self._chart.look(), self._refine)
+        self._desk.ask("view", "glaciers in view", lambda _: self._chart.look(), self._refine)
 
     def _refine(self, found: Detail) -> None:
         self._chart.refine(found)
         self._chart.mark(self.row)
 
     def _choose(self, row: int | None, *, approach: bool = False) -> None:
-        self.row = row
+        self.row, self._trouble.object = row, ""
         if row is not None and approach:
             self._chart.approach(row)
         self._chart.mark(row)
@@ -124,6 +127,7 @@ class Explorer(pn.viewable.Viewer):  # type: ignore[misc]
 
     def _recolour(self) -> None:
         choice, now = self._choice, self._choice.now
+        self._trouble.object = ""
         year, scenario, member = choice.when, choice.scenario.value or "", choice.who
 
         def read(progress: Progress) -> tuple[Scale, Floats]:
@@ -133,26 +137,30 @@ class Explorer(pn.viewable.Viewer):  # type: ignore[misc]
         self._desk.ask("map", now.label.lower(), read, lambda found: self._colour(now, *found))
         self._side.turn(choice.when, choice.who if now.name.startswith("smb") else None)
 
-    def _scale(self, now: Quantity | Raster, progress: Progress) -> Scale:
+    def _scale(self, now: Quantity, progress: Progress) -> Scale:
         """Ends of the colours, the same for all years, climates and members of a quantity."""
-        known = _SCALES.setdefault(self.atlas, {})
-        if now.name not in known:
-            every = 1 + len(now.years) * len(self.atlas.glaciers) // _VALUES_SCALED
-            found = [self.atlas.values(now.name, year=year, progress=progress) for year in now.years[::every] or [None]]
-            known[now.name] = scale_of(np.concatenate(found), now.diverging, skewed=True)
-        return known[now.name]
+        if now.name not in self._scales:
+            climates = now.scenarios or ("",)
+            every = 1 + len(climates) * len(now.years) * len(self.atlas.glaciers) // _VALUES_SCALED
+            found = [
+                self.atlas.values(now.name, year=year, scenario=climate, progress=progress)
+                for climate in climates
+                for year in now.years[::every] or [None]
+            ]
+            self._scales[now.name] = scale_of(np.concatenate(found), now.diverging, skewed=True)
+        return self._scales[now.name]
 
-    def _colour(self, now: Quantity | Raster, scale: Scale, values: Floats) -> None:
+    def _colour(self, now: Quantity, scale: Scale, values: Floats) -> None:
         self._chart.scale(scale)
         self._chart.colour(values, now.label, now.units)
-        if not len(self._chart.drawn.rows):
+        if self._chart.drawn.kind == "image" or not len(self._chart.drawn.rows):
             self._look()
 
     def _reading(self, what: str, share: float) -> None:
         self._busy.object = words.reading(what, share)
 
     def _failed(self, error: Exception) -> None:
-        self._side.say(words.failure(error))
+        self._trouble.object = words.failure(error)
 
     def _push(self) -> None:
         pn.io.push_notebook(self._figure, *self._side.figures)

@@ -39,15 +39,17 @@ class Patch:
         )
         self.bar = looks.colour_bar(self._ramp)
         plot.add_layout(self.bar, "below")
-        plot.add_tools(HoverTool(renderers=[drawn], tooltips="@image{0.00}"))
+        self._hover = HoverTool(renderers=[drawn])
+        plot.add_tools(self._hover)
 
-    def show(self, raster: xr.DataArray, largest: xr.DataArray, label: str, scale: Scale) -> None:
+    def show(self, raster: xr.DataArray, largest: xr.DataArray, label: str, unit: str, scale: Scale) -> None:
         """Show a raster, (y, x) in metres with row 0 in the north and NaN off the ice, as large as another fits."""
         x, y, cells = raster["x"].to_numpy() / 1000, raster["y"].to_numpy()[::-1] / 1000, raster.to_numpy()[::-1]
         half = (x[-1] - x[0]) / max(len(x) - 1, 1) / 2
         box = x[0] - half, y[0] - half, x[-1] + half, y[-1] + half
         self._ramp.turn(scale)
-        self.bar.title = label
+        self.bar.title = looks.titled(label, unit)
+        self._hover.tooltips = f"@image{{0.00}} {looks.units(unit)}"
         self.source.data = {
             "image": [np.ascontiguousarray(cells, np.float32)],
             "x": [box[0]],

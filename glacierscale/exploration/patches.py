@@ -8,20 +8,21 @@ import numpy as np
 
 from glacierscale import schema
 from glacierscale.exploration.opening import Sources
-from glacierscale.exploration.quantities import Raster, factor
+from glacierscale.exploration.quantities import Quantity, factor
 from glacierscale.exploration.reading import Floats, mean_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_KIND = {"ice": schema.ICE_MAPS, "patch": schema.PATCHES}
+_KINDS = {"ice_": schema.ICE_MAPS, "patch:": schema.PATCHES}
+"""Kind of store that a map is from, by how its name begins; other maps are of the balance."""
 _TERRAIN = ("elevation", "ice_surface", "ice_bed", "patch:elevation", "patch:ice_surface", "patch:slope")
 """What the ground has off the ice too."""
 
 
-def raster(sources: Sources, wanted: Raster, glacier: int, year: int | None, scenario: str) -> xr.DataArray | None:
+def raster(sources: Sources, wanted: Quantity, glacier: int, year: int | None, scenario: str) -> xr.DataArray | None:
     """One map of one glacier, see `Atlas.raster`."""
-    kind = _KIND.get(wanted.name.replace(":", "_").partition("_")[0], schema.MAPS)
+    kind = next((kind for begin, kind in _KINDS.items() if wanted.name.startswith(begin)), schema.MAPS)
     source = next((each for each in sources.all(kind) if each.position[glacier] >= 0), None)
     if source is None:
         return None
@@ -31,7 +32,7 @@ def raster(sources: Sources, wanted: Raster, glacier: int, year: int | None, sce
     return _placed(values, data, wanted)
 
 
-def _of_maps(data: xr.Dataset, wanted: Raster, year: int | None, _: str) -> Floats:
+def _of_maps(data: xr.Dataset, wanted: Quantity, year: int | None, _: str) -> Floats:
     scale = factor("kg m-2", wanted.name)[0]
     if wanted.name == "elevation":
         return data["elevation"].values
@@ -49,7 +50,7 @@ def _of_maps(data: xr.Dataset, wanted: Raster, year: int | None, _: str) -> Floa
     return scaled
 
 
-def _of_ice(data: xr.Dataset, wanted: Raster, year: int | None, scenario: str) -> Floats:
+def _of_ice(data: xr.Dataset, wanted: Quantity, year: int | None, scenario: str) -> Floats:
     if not wanted.years:
         return data[wanted.name.removeprefix("ice_")].values
     names, years = schema.text(data.snapshot_scenario.values), data.snapshot_year.values
@@ -60,7 +61,7 @@ def _of_ice(data: xr.Dataset, wanted: Raster, year: int | None, scenario: str) -
     return np.where(share > 0, values, np.nan)
 
 
-def _of_patch(data: xr.Dataset, wanted: Raster, _: int | None, __: str) -> Floats:
+def _of_patch(data: xr.Dataset, wanted: Quantity, _: int | None, __: str) -> Floats:
     name = wanted.name.partition(":")[2]
     channel = schema.text(data.channel.values).tolist()
     if name == "radiation":
@@ -73,25 +74,9 @@ def _of_patch(data: xr.Dataset, wanted: Raster, _: int | None, __: str) -> Float
     return np.where(ice > 0, values, np.nan)
 
 
-def _placed(values: Floats, data: xr.Dataset, wanted: Raster) -> xr.DataArray:
+def _placed(values: Floats, data: xr.Dataset, wanted: Quantity) -> xr.DataArray:
     """Values with metres east and north of the patch's centre, row 0 in the north."""
-    import xarray as xr
-
-    rows, columns = values.shape
-    side, lon, lat = (float(data[name]) for name in ("resolution", "centre_lon", "centre_lat"))
-    axis = {"units": "m"}
-    return xr.DataArray(
-        values.astype(np.float32, copy=False),
-        dims=("y", "x"),
-        coords={
-            "y": ("y", ((rows - 1) / 2 - np.arange(rows)) * side, axis | {"long_name": "north of the patch's centre"}),
-            "x": ("x", (np.arange(columns) - (columns - 1) / 2) * side, axis | {"long_name": "east of its centre"}),
-        },
-        name=wanted.name,
-        attrs={
-            "long_name": wanted.label,
-            "units": wanted.units,
-            "crs": f"+proj=tmerc +lat_0={lat} +lon_0={lon} +k=1 +ellps=WGS84",
-            "resolution_m": side,
-        },
-    )
+    place = data[["resolution", "centre_lon", "centre_lat"]].reset_coords(drop=True)
+    told = {"long_name": wanted.label, "units": wanted.units, "resolution_m": float(place["resolution"])}
+    drawn = place.assign({wanted.name: (("y", "x"), values.astype(np.float32, copy=False), told)})
+    return schema.placed(drawn)[wanted.name]

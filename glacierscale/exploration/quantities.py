@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
@@ -41,13 +40,18 @@ _CHANNELS = {
 }
 """Rasters of patches that are not told by their names."""
 
-STORED_AS = {"volume_left": "volume", "area_left": "area", "future_smb": "smb"}
-"""Variable of an evolution that a course is read from, where it has another name; thickness is from two."""
+STORED_IN = {
+    "volume_left": ("volume",),
+    "area_left": ("area",),
+    "thickness": ("volume", "area"),
+    "future_smb": ("smb", "area"),
+}
+"""Variables of an evolution that a course is made of, where they are not the one of its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """What glaciers can be coloured by."""
+    """What glaciers can be coloured by, or what can be mapped on one."""
 
     name: str
     """Name to ask for."""
@@ -56,34 +60,13 @@ class Quantity:
     units: str
     """Unit of the values, as shown; empty for years and counts."""
     years: tuple[int, ...] = ()
-    """Hydrological years to choose from; empty where there is none to choose."""
+    """Hydrological years, or years of snapshots, to choose from; empty where there is none to choose."""
     scenarios: tuple[str, ...] = ()
     """Future climates to choose from."""
     members: tuple[int, ...] = ()
     """Ensemble members to choose from; empty where only their mean is there."""
     diverging: bool = False
     """Whether colours should part at zero."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Raster:
-    """What can be mapped on one glacier."""
-
-    name: str
-    """Name to ask for."""
-    label: str
-    """What it is, in words."""
-    units: str
-    """Unit of the values, as shown."""
-    years: tuple[int, ...] = ()
-    """Hydrological years or years of snapshots to choose from."""
-    scenarios: tuple[str, ...] = ()
-    """Future climates to choose from."""
-    diverging: bool = False
-    """Whether colours should part at zero."""
-
-
-_Named = TypeVar("_Named", Quantity, Raster)
 
 
 def factor(units: str, name: str) -> tuple[float, str]:
@@ -206,9 +189,9 @@ def _of_future(sources: Sources) -> Iterator[Quantity]:
         )
 
 
-def rasters(sources: Sources) -> tuple[Raster, ...]:
+def rasters(sources: Sources) -> tuple[Quantity, ...]:
     """Everything that can be mapped on single glaciers."""
-    found: dict[str, Raster] = {}
+    found: dict[str, Quantity] = {}
     for kind, of in ((schema.MAPS, _of_maps), (schema.ICE_MAPS, _of_ice_maps), (schema.PATCHES, _of_patches)):
         for source in sources.all(kind):
             for raster in of(source):
@@ -216,40 +199,36 @@ def rasters(sources: Sources) -> tuple[Raster, ...]:
     return tuple(found.values())
 
 
-def _of_maps(source: Source) -> Iterator[Raster]:
+def _of_maps(source: Source) -> Iterator[Quantity]:
     years, we = years_of(source), "m w.e."
     per_year = f"{we} per year"
-    yield Raster(name="smb_map_mean", label=f"Mean balance, {_span(years)}", units=per_year, diverging=True)
-    yield Raster(name="smb_map", label="Balance of a year", units=we, years=years, diverging=True)
-    yield Raster(name="smb_map_std", label="Spread of the ensemble's balance", units=we)
+    yield Quantity(name="smb_map_mean", label=f"Mean balance, {_span(years)}", units=per_year, diverging=True)
+    yield Quantity(name="smb_map", label="Balance of a year", units=we, years=years, diverging=True)
+    yield Quantity(name="smb_map_std", label="Spread of the ensemble's balance", units=we)
     if "winter_map" in source.data:
-        yield Raster(name="winter_map", label="Winter balance of a year", units=we, years=years, diverging=True)
-    yield Raster(name="elevation", label="Elevation", units="m")
+        yield Quantity(name="winter_map", label="Winter balance of a year", units=we, years=years, diverging=True)
+    yield Quantity(name="elevation", label="Elevation", units="m")
     units = schema.text(source.data.parameter_units.values).tolist()
     for name, unit in zip(schema.text(source.data.parameter.values).tolist(), units, strict=True):
-        yield Raster(name=f"parameter:{name}", label=f"Learned {_words(name)}", units=unit)
+        yield Quantity(name=f"parameter:{name}", label=f"Learned {_words(name)}", units=unit)
 
 
-def _of_ice_maps(source: Source) -> Iterator[Raster]:
+def _of_ice_maps(source: Source) -> Iterator[Quantity]:
     years = tuple(int(year) for year in np.unique(source.data.snapshot_year.values))
     scenarios = tuple(dict.fromkeys(schema.text(source.data.snapshot_scenario.values).tolist()))
     chosen = {"years": years, "scenarios": scenarios}
-    yield Raster(name="ice_thickness", label="Ice thickness", units="m", **chosen)  # type: ignore[arg-type]
-    yield Raster(name="ice_share", label="Share of the cell that is ice", units="%", **chosen)  # type: ignore[arg-type]
-    yield Raster(name="ice_surface", label="Surface at the start", units="m")
-    yield Raster(name="ice_bed", label="Bed of the ice and ground beside it", units="m")
+    yield Quantity(name="ice_thickness", label="Ice thickness", units="m", **chosen)  # type: ignore[arg-type]
+    yield Quantity(name="ice_share", label="Share of the cell that is ice", units="%", **chosen)  # type: ignore[arg-type]
+    yield Quantity(name="ice_surface", label="Surface at the start", units="m")
+    yield Quantity(name="ice_bed", label="Bed of the ice and ground beside it", units="m")
 
 
-def _of_patches(source: Source) -> Iterator[Raster]:
+def _of_patches(source: Source) -> Iterator[Quantity]:
     units = schema.text(source.data.channel_units.values).tolist()
     for name, unit in zip(schema.text(source.data.channel.values).tolist(), units, strict=True):
-        shown = factor(unit, name)[1]
-        yield Raster(
-            name=f"patch:{name}",
-            label=_CHANNELS.get(name, _words(name).capitalize()),
-            units="" if shown == "1" else shown,
-        )
-    yield Raster(name="patch:radiation", label="Potential radiation, mean of the year", units="W m-2")
+        label = _CHANNELS.get(name, _words(name).capitalize())
+        yield Quantity(name=f"patch:{name}", label=label, units="" if unit == "1" else unit)
+    yield Quantity(name="patch:radiation", label="Potential radiation, mean of the year", units="W m-2")
 
 
 def _span(years: tuple[int, ...]) -> str:
@@ -260,7 +239,7 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def named(known: tuple[_Named, ...], name: str, what: str) -> _Named:
+def named(known: tuple[Quantity, ...], name: str, what: str) -> Quantity:
     """One of those by its name, or `ValueError` that tells those there are."""
     found = next((each for each in known if each.name == name), None)
     if found is None:

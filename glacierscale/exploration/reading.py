@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -31,36 +33,38 @@ class Cache:
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.most_bytes, self._held = most_bytes, 0
-        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
-        self._lock = threading.Lock()
-        self._making: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)
+        self._kept: OrderedDict[Hashable, npt.NDArray[Any]] = OrderedDict()
+        self._changed = threading.Condition()
+        self._making: set[Hashable] = set()
 
     @property
     def bytes(self) -> int:
         """Bytes that are held."""
         return self._held
 
-    def making(self, key: Hashable) -> threading.Lock:
-        """A lock to hold while something is made, so that nobody makes the same at the same time."""
-        with self._lock:
-            return self._making[key]
-
-    def get(self, key: Hashable) -> Any | None:
-        """What is kept under a key, or None."""
-        with self._lock:
+    def made(self, key: Hashable, make: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """What is kept under a key, or is made now; nobody makes the same at the same time."""
+        with self._changed:
+            self._changed.wait_for(lambda: key not in self._making)
             if key in self._kept:
                 self._kept.move_to_end(key)
-            return self._kept.get(key)
+                return self._kept[key]
+            self._making.add(key)
+        try:
+            array = make()
+            with self._changed:
+                self._keep(key, array)
+            return array
+        finally:
+            with self._changed:
+                self._making.remove(key)
+                self._changed.notify_all()
 
-    def put(self, key: Hashable, array: npt.NDArray[Any]) -> None:
-        """Keep an array, as long as it is among those asked for last."""
-        with self._lock:
-            array.flags.writeable = False  # views of it are handed out
-            old = self._kept.pop(key, None)
-            self._held += array.nbytes - (0 if old is None else old.nbytes)
-            self._kept[key] = array
-            while self._held > self.most_bytes and len(self._kept) > 1:
-                self._held -= self._kept.popitem(last=False)[1].nbytes
+    def _keep(self, key: Hashable, array: npt.NDArray[Any]) -> None:
+        self._kept[key] = array
+        self._held += array.nbytes
+        while self._held > self.most_bytes and len(self._kept) > 1:
+            self._held -= self._kept.popitem(last=False)[1].nbytes
 
 
 def part_of(progress: Progress | None, number: int, count: int) -> Progress | None:
@@ -75,6 +79,13 @@ def mean_of(values: Floats, axis: int = 0) -> Floats:
     total = np.where(known, values, 0.0).sum(axis)
     mean: Floats = np.divide(total, count, out=np.full(np.shape(count), np.nan), where=count > 0)
     return mean
+
+
+def share(part: Floats, whole: Floats, scale: float) -> Floats:
+    """A ratio times a number; NaN where the whole is nothing."""
+    nothing = np.full(np.broadcast(part, whole).shape, np.nan)
+    found: Floats = np.divide(part * scale, whole, out=nothing, where=whole > 0, dtype=float)
+    return found
 
 
 def percentiles(values: Floats, of: tuple[float, float]) -> Floats:
@@ -104,8 +115,8 @@ def each_block(
     *,
     blocks: list[slice],
     progress: Progress | None = None,
-) -> list[tuple[slice, Floats]]:
-    """Read variables block by block and reduce each block, several at once.
+) -> Iterator[tuple[slice, Floats]]:
+    """Read variables block by block and reduce each block, several at once; blocks come in their order.
 
     Parameters
     ----------
@@ -125,25 +136,33 @@ def each_block(
         values = {name: source.data[name].isel(glacier=block).values for name in variables}
         return block, reduce(block, values)
 
-    done = []
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        futures = [pool.submit(work, block) for block in blocks]
-        try:
-            for count, future in enumerate(as_completed(futures), 1):
-                done.append(future.result())
-                if progress is not None:
-                    progress(count / len(futures))
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
-    return done
+    left = iter(blocks)
+    # Not all at once: who asks next would wait for all, and what is done early would be held.
+    waiting = deque(_pool().submit(work, block) for block in islice(left, _AT_ONCE))
+    try:
+        for count in range(1, len(blocks) + 1):
+            done = waiting.popleft().result()
+            waiting.extend(_pool().submit(work, block) for block in islice(left, 1))
+            yield done
+            if progress is not None:
+                progress(count / len(blocks))
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
-def spread_out(source: Source, parts: list[tuple[slice, Floats]], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Threads that read for everybody who looks, so that many do not take more memory than one."""
+    return ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="glacierscale_explore")
+
+
+def table_of(source: Source, parts: Iterator[tuple[slice, Floats]], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """Reduced blocks (glacier of the store, ...) as rows of the atlas, NaN where a glacier is not in the store."""
     found = np.full((len(source.position), *shape), np.nan, np.float32)
+    rows = np.argsort(source.position, kind="stable")
+    position = source.position[rows]
     for block, values in parts:
-        rows = np.flatnonzero((source.position >= block.start) & (source.position < block.stop))
-        found[rows] = values[source.position[rows] - block.start]
+        own = slice(*np.searchsorted(position, [block.start, block.stop]))
+        found[rows[own]] = values[position[own] - block.start]
     return found

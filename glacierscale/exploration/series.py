@@ -10,9 +10,8 @@ import pandas as pd
 
 from glacierscale import schema
 from glacierscale.exploration.opening import Source
-from glacierscale.exploration.quantities import STORED_AS, factor, scale_of, scenarios_of
-from glacierscale.exploration.reading import Floats, mean_of, percentiles
-from glacierscale.exploration.tables import share
+from glacierscale.exploration.quantities import STORED_IN, factor, scale_of, scenarios_of
+from glacierscale.exploration.reading import Floats, mean_of, percentiles, share
 
 Z90 = NormalDist().inv_cdf(0.95)
 """Standard deviations on either side of the mean between which 90 % of a normal distribution lie."""
@@ -31,7 +30,7 @@ def balance(source: Source, glacier: int, member: int | None, variable: str) -> 
     if position < 0:
         nothing = np.full(len(years), np.nan)
         return _balance_frame(years, nothing, nothing, nothing)
-    part = source.data[[variable, f"{variable}_std", "smb_member"]].isel(glacier=position)
+    part = source.data.isel(glacier=position)
     scale = factor("kg m-2", variable)[0]
     mean, std = part[variable].values * scale, part[f"{variable}_std"].values.astype(float) * scale
     if variable != "smb":  # observations condition it: members tell nothing of its spread
@@ -77,11 +76,18 @@ def evolution(source: Source, glacier: int, name: str, scenarios: Sequence[str])
 
 
 def course(name: str, members: Callable[[str], Floats]) -> Floats:
-    """A course of every member (member, hydro_year) from the stored variables."""
+    """A course of every member (member, ..., hydro_year) from the stored variables, which are asked for by name."""
     if name == "thickness":
         return share(members("volume"), members("area"), 1e3)  # km3 over km2
-    found = members(STORED_AS.get(name, name))
-    return share(found, found[:, :1], 100.0) if name.endswith("_left") else found
+    if name == "future_smb":
+        return np.where(at_start(members("area")) > 0, members("smb"), np.nan)  # stored as 0 where there is no ice
+    found = members(STORED_IN.get(name, (name,))[0])
+    return share(found, found[..., :1], 100.0) if name.endswith("_left") else found
+
+
+def at_start(area: Floats) -> Floats:
+    """Area at the start of each year (..., hydro_year), which its balance is of, from that at the end."""
+    return np.concatenate([area[..., :1], area[..., :-1]], axis=-1)
 
 
 def banded(source: Source, found: Floats, scenarios: Sequence[str]) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import errno
 import logging
 import signal
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 from glacierscale.compute import Terminated
@@ -56,16 +57,24 @@ def serve(
         If there is no store at a place, or one that is named is unfinished.
     """
     require()
+    from glacierscale.exploration import words
     from glacierscale.exploration.atlas import open_atlas
 
     port = _free(address, port)
     atlas = open_atlas(*places)
     server = _server(atlas, address, port, origins, prefix)
-    where = f"http://{address}:{port}{server.prefix}/"
+    where = f"http://{_bracketed(address)}:{port}{server.prefix}/"
+    for said in words.left_out(atlas):
+        print(f"glacierscale: {said}", file=sys.stderr)
     print(f"{atlas.title}, {len(atlas.glaciers):,} glaciers: {where} (Ctrl-C ends it)", flush=True)
     if open:
         server.io_loop.add_callback(server.show, "/")
     _run(server)
+
+
+def _bracketed(address: str) -> str:
+    """An address as it stands in a URL."""
+    return f"[{address}]" if ":" in address else address
 
 
 def _free(address: str, port: int) -> int:
@@ -97,7 +106,7 @@ def _server(atlas: Atlas, address: str, port: int, origins: list[str], prefix: s
 
     # A browser that is closed while data are on the way is nothing that anybody has to know of.
     logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)
-    known = [f"{host}:{port}" for host in dict.fromkeys((address, "localhost", "127.0.0.1"))]
+    known = [f"{_bracketed(host)}:{port}" for host in dict.fromkeys((address, "localhost", "127.0.0.1"))]
     return pn.io.server.get_server(
         page,
         port=port,

@@ -9,14 +9,16 @@ import numpy as np
 import panel as pn
 
 from glacierscale.exploration import looks, style, words
-from glacierscale.exploration.atlas import Atlas
-from glacierscale.exploration.controls import Choice, spelled
+from glacierscale.exploration.atlas import Atlas, Quantity
+from glacierscale.exploration.controls import Choice
 from glacierscale.exploration.courses import Balance, Cumulative, Evolution
 from glacierscale.exploration.patch import Patch
 from glacierscale.exploration.work import Desk, Progress
+from glacierscale.schema.scenarios import scenario_colours, scenario_label
 
 _BALANCE, _FUTURE, _MAPS = range(3)
 _NAMES = {"smb": "modelled", "smb_gapfilled": "gaps filled"}
+"""How a balance was made, by its variable."""
 _WIDGET: dict[str, Any] = {"margin": 0, "stylesheets": [style.WIDGET]}
 
 
@@ -33,23 +35,29 @@ class Side:
         self._cumulative = Cumulative(self._balance)
         scenarios = list(dict.fromkeys(name for course in atlas.courses for name in course.scenarios))
         self._evolution = Evolution(scenarios, [year for one in atlas.courses for year in one.years])
-        self._variable = pn.widgets.RadioButtonGroup(
-            options={_NAMES.get(name, name): name for name in atlas.balances}, visible=False, **_WIDGET
+        self._variable = pn.widgets.RadioBoxGroup(
+            options={_NAMES[name]: name for name in atlas.balances}, inline=True, visible=False, **_WIDGET
         )
         self._course = pn.widgets.Select(
             label="Quantity", options={one.label: one.name for one in atlas.courses}, width=250, **_WIDGET
         )
         self._scenarios = pn.widgets.CheckBoxGroup(
-            options={spelled(name): name for name in scenarios}, value=scenarios, inline=True, **_WIDGET
-        )
+            options={scenario_label(name): name for name in scenarios}, value=scenarios, inline=True, margin=0,
+            stylesheets=[style.WIDGET, style.underlined(scenario_colours(scenarios).values())],
+        )  # fmt: skip
         self._map = Choice(atlas.rasters, "Map", lambda: desk.do(self._show_map)) if atlas.rasters else None
         self._maps_notice = pn.pane.HTML(words.notice(words.CHOOSE), stylesheets=[style.TEXT], margin=0)
-        self._seen: dict[tuple[int, str], list[Any]] = {}
+        self._seen: dict[tuple[int | None, str], list[Any]] = {}
         self._panes = [
             pn.pane.Bokeh(one.figure, sizing_mode="stretch_both", margin=0)
             for one in (self._balance, self._cumulative, self._evolution, self._patch.frame)
         ]
-        self._tabs = self._fill()
+        self._pages = self._fill()
+        # Tabs of bokeh cannot be turned to with the keyboard.
+        self._tabs = pn.widgets.RadioBoxGroup(
+            options={"Balance": _BALANCE, "Future": _FUTURE, "Maps": _MAPS}, value=_BALANCE, inline=True, margin=0,
+            stylesheets=[style.TABS], sizing_mode="stretch_width",
+        )  # fmt: skip
         self._back = pn.widgets.Button(label="all glaciers", visible=False, width=110, **_WIDGET)
         self._listen()
 
@@ -61,40 +69,35 @@ class Side:
     def _listen(self) -> None:
         for widget in (self._variable, self._course, self._scenarios):
             widget.param.watch(lambda _: self._desk.do(self._refresh), "value")
-        self._tabs.param.watch(lambda _: self._desk.do(self._refresh), "active")
+        self._tabs.param.watch(self._turn_page, "value")
 
     def layout(self, css: list[str]) -> Any:
         """The column."""
         head = pn.Row(self._head, self._back, css_classes=["explore-row"], stylesheets=css, margin=0,
                       sizing_mode="stretch_width")  # fmt: skip
-        return pn.Column(head, self._tabs, css_classes=["explore-side"], stylesheets=css, margin=0,
+        return pn.Column(head, self._tabs, *self._pages, css_classes=["explore-side"], stylesheets=css, margin=0,
                          sizing_mode="stretch_both")  # fmt: skip
 
-    def _fill(self) -> Any:
+    def _fill(self) -> list[Any]:
+        """What there is to see, one page after the other; only the first is shown."""
         balance, total, future, patch = self._panes
         atlas = self._atlas
         both: dict[str, Any] = {"sizing_mode": "stretch_both", "margin": (8, 0)}
         row: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "css_classes": ["explore-row"]}
         row["stylesheets"] = [style.PAGE]
-        pages = [
-            pn.Column(self._variable, balance, total, **both) if atlas.balances else _notice(words.NO_BALANCE),
-            pn.Column(pn.Row(self._course, self._scenarios, **row), future, **both)
-            if atlas.courses
-            else _notice(words.NO_FUTURE),
-            pn.Column(
-                pn.Row(self._map.quantity, self._map.scenario, **row),
-                self._maps_notice,
-                patch,
-                self._map.when_shown,
-                **both,
-            )
-            if self._map
-            else _notice(words.NO_MAPS),
-        ]
-        return pn.Tabs(
-            *zip(("Balance", "Future", "Maps"), pages, strict=True),
-            sizing_mode="stretch_both", stylesheets=[style.TABS], margin=0,
-        )  # fmt: skip
+        pages = [_notice(words.NO_BALANCE), _notice(words.NO_FUTURE), _notice(words.NO_MAPS)]
+        if atlas.balances:
+            pages[_BALANCE] = pn.Column(self._variable, balance, total, **both)
+        if atlas.courses:
+            said = pn.pane.HTML(words.CLIMATES, stylesheets=[style.TEXT], margin=0)
+            climates = pn.Column(said, self._scenarios, margin=0)
+            pages[_FUTURE] = pn.Column(pn.Row(self._course, climates, **row), future, **both)
+        if self._map:
+            choice = pn.Row(self._map.quantity, self._map.scenario, **row)
+            pages[_MAPS] = pn.Column(choice, self._maps_notice, patch, self._map.when_shown, **both)
+        for page in pages[1:]:
+            page.visible = False
+        return pages
 
     def on_year(self, chosen: Callable[[int], None]) -> None:
         """Call a function with a year that is clicked in a series."""
@@ -113,31 +116,31 @@ class Side:
             self._member = member
             self._refresh()
 
-    def say(self, text: str) -> None:
-        """Say something above the figures."""
-        self._head.object = text
-
     def show(self, row: int | None) -> None:
         """Show another glacier; None for the region."""
         self._row = row
         self._back.visible = row is not None
         self._variable.visible = row is not None and len(self._atlas.balances) > 1  # a region is told as modelled
-        if row is None:
-            self._head.object = words.region(self._atlas)
-        else:
-            self._desk.ask("who", "", lambda _: self._who(row), self.say)
+        self._desk.ask("who", "", lambda _: self._who(row), lambda said: self._head.param.update(object=said))
         self._refresh()
 
-    def _who(self, row: int) -> str:
+    def _who(self, row: int | None) -> str:
+        if row is None:
+            return words.region(self._atlas)
         names = {quantity.name for quantity in self._atlas.quantities}
         height = self._atlas.values("elevation")[row] if "elevation" in names else np.nan
         return words.glacier(
             self._atlas.glaciers.iloc[row], float(height), self._atlas.observations(row)["kind"].tolist()
         )
 
+    def _turn_page(self, event: Any) -> None:
+        for number, page in enumerate(self._pages):
+            page.visible = number == event.new
+        self._desk.do(self._refresh)
+
     def _refresh(self) -> None:
         """Read what is in sight."""
-        active = self._tabs.active
+        active = self._tabs.value
         if active == _BALANCE and self._atlas.balances:
             self._show_balance()
         elif active == _FUTURE and self._atlas.courses:
@@ -145,20 +148,30 @@ class Side:
         elif active == _MAPS and self._map:
             self._show_map()
 
+    def _ask(self, what: str, read: Callable[[Progress], Any], show: Callable[[Any], None]) -> None:
+        """Read for the glacier or region that is chosen now; glaciers do not wait for a region, which takes long."""
+        region = self._row is None
+
+        def show_if_wanted(found: Any) -> None:
+            if region == (self._row is None):
+                show(found)
+
+        self._desk.ask("region" if region else "glacier", what, read, show_if_wanted)
+
     def _show_balance(self) -> None:
         row, atlas, variable = self._row, self._atlas, self._variable.value
         member = self._member if variable == "smb" else None
 
         def read(progress: Progress) -> Any:
             if row is None:
-                return atlas.region("smb", progress=progress), None
-            return atlas.balance(row, member, variable=variable), atlas.observations(row)
+                return atlas.region("smb", progress=progress), None, _NAMES["smb"]
+            return atlas.balance(row, member, variable=variable), atlas.observations(row), _NAMES[variable]
 
         def show(found: Any) -> None:
             self._balance.show(*found)
             self._cumulative.show(found[0])
 
-        self._desk.ask("series", "balance", read, show)
+        self._ask("balance", read, show)
 
     def _show_future(self) -> None:
         row, atlas, name = self._row, self._atlas, self._course.value
@@ -169,34 +182,38 @@ class Side:
             return atlas.region(name, progress=progress) if row is None else atlas.evolution(row, name)
 
         label = looks.titled(course.label, course.units)
-        self._desk.ask("series", "future", read, lambda table: self._evolution.show(table, label, chosen))
+        self._ask("future", read, lambda table: self._evolution.show(table, label, chosen))
 
     def _show_map(self) -> None:
         if self._map is None:
-            return
-        if self._row is None:
-            self._no_map(words.CHOOSE)
             return
         row, now, atlas = self._row, self._map.now, self._atlas
         year, scenario = self._map.when, self._map.scenario.value or ""
 
         def read(_: Progress) -> Any:
+            if row is None:
+                return None
             raster = atlas.raster(row, now.name, year=year, scenario=scenario)
-            first = atlas.raster(row, now.name, year=now.years[0], scenario="") if now.years else raster
+            first = atlas.raster(row, now.name, year=now.years[0]) if now.years else raster
             return raster, first
 
-        self._desk.ask("series", now.label.lower(), read, lambda found: self._draw_map(row, now, *found))
+        def show(found: Any) -> None:
+            if found is None:
+                self._no_map(words.CHOOSE)
+            elif found[0] is None:
+                self._no_map(words.NO_PATCH)
+            else:
+                self._draw_map((row, now.name), now, *found)
 
-    def _draw_map(self, row: int, now: Any, raster: Any, first: Any) -> None:
-        if raster is None:
-            self._no_map(words.NO_PATCH)
-            return
+        self._ask(now.label.lower(), read, show)
+
+    def _draw_map(self, key: tuple[int | None, str], now: Quantity, raster: Any, first: Any) -> None:
         self._maps_notice.visible = False
         self._panes[-1].visible = True
-        both = [raster.to_numpy().ravel(), first.to_numpy().ravel(), *self._seen.get((row, now.name), [])]
+        both = [raster.to_numpy().ravel(), first.to_numpy().ravel(), *self._seen.get(key, [])]
         scale = looks.scale_of(np.concatenate(both), now.diverging)
-        self._seen = {(row, now.name): [np.array([scale.low, scale.high])]}  # colours of a year stay as years go on
-        self._patch.show(raster, first, looks.titled(now.label, now.units), scale)
+        self._seen = {key: [np.array([scale.low, scale.high])]}  # colours of a year stay as years go on
+        self._patch.show(raster, first, now.label, now.units, scale)
 
     def _no_map(self, text: str) -> None:
         self._patch.clear()

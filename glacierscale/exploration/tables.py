@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
 from glacierscale import schema
 from glacierscale.exploration import observed
 from glacierscale.exploration.opening import Source, Sources
-from glacierscale.exploration.quantities import BALANCES, STORED_AS, Quantity, factor, scale_of, scenarios_of
+from glacierscale.exploration.quantities import BALANCES, STORED_IN, Quantity, factor, scale_of, scenarios_of
 from glacierscale.exploration.reading import (
     Cache,
     Floats,
@@ -17,9 +19,10 @@ from glacierscale.exploration.reading import (
     blocks_of,
     each_block,
     mean_of,
-    part_of,
-    spread_out,
+    share,
+    table_of,
 )
+from glacierscale.exploration.series import course
 
 Table = npt.NDArray[np.float32]
 
@@ -44,28 +47,22 @@ def values(
     name = quantity.name
     if quantity.scenarios:
         scenario = scenario or quantity.scenarios[0]
-        source = _needed(sources.one(schema.EVOLUTION))
+        source = sources.needed(schema.EVOLUTION)
         if name == "year_gone":
             return _year_gone(source, cache, scenario, member, progress)
         at = quantity.years.index(quantity.years[-1] if year is None else year)
         return _course(source, cache, name, scenario, member, at, progress)
     variable = name.removesuffix("_mean").removesuffix("_cumulative").removesuffix("_std")
     if variable in BALANCES:
-        source = _needed(sources.one(schema.RECONSTRUCTION))
+        source = sources.needed(schema.RECONSTRUCTION)
         stored = name if name.endswith("_std") else variable
         table = balance_table(source, cache, stored, member, progress)
         if name.endswith(("_mean", "_std")):
             return mean_of(table, axis=1)
         at = quantity.years.index(quantity.years[-1] if year is None else year)
-        found: Floats = table[:, : at + 1].astype(float).sum(axis=1) if name.endswith("_cumulative") else table[:, at]
-        return found
+        found: Floats = table[:, at].copy()  # nobody who keeps it keeps the table
+        return table[:, : at + 1].astype(float).sum(axis=1) if name.endswith("_cumulative") else found
     return _static(sources, cache, name)
-
-
-def _needed(source: Source | None) -> Source:
-    if source is None:
-        raise LookupError("there is no store of this quantity; ask for one of `quantities`.")
-    return source
 
 
 def balance_table(
@@ -74,7 +71,8 @@ def balance_table(
     """Balance of all glaciers and years, (glacier, hydro_year) m w.e., the mean of the ensemble or of one member."""
     scale = factor("kg m-2", variable)[0]
     if member is not None:
-        return _of_member(source, cache, "smb_member", member, scale, progress)
+        stored = ("smb_member",)
+        return _of_member(source, cache, *stored, stored, lambda values: values["smb_member"] * scale, member, progress)
 
     def reduce(_: slice, values: dict[str, Floats]) -> Floats:
         return values[variable] * scale
@@ -83,39 +81,49 @@ def balance_table(
 
 
 def course_table(
-    source: Source, cache: Cache, variable: str, scenario: str, member: int | None, progress: Progress | None = None
+    source: Source, cache: Cache, name: str, scenario: str, member: int | None, progress: Progress | None = None
 ) -> Table:
-    """What becomes of all glaciers in a scenario, (glacier, hydro_year) in shown units; the mean or one member."""
-    scale = scale_of(variable)
+    """A course of all glaciers in a scenario, (glacier, hydro_year) in shown units; the mean or one member."""
+    stored = STORED_IN.get(name, (name,))
+
+    def told(values: dict[str, Floats]) -> Floats:  # (member, glacier, hydro_year)
+        return course(name, lambda variable: values[variable] * scale_of(variable))
+
     if member is not None:
         at = _members(source, scenario, member)
         if not len(at):
             return np.full((len(source.position), source.data.sizes["hydro_year"]), np.nan, np.float32)
-        return _of_member(source, cache, variable, int(at[0]), scale, progress)
+        return _of_member(source, cache, name, stored, told, int(at[0]), progress)
     scenarios = scenarios_of(source)
     belongs = [_members(source, each, None) for each in scenarios]
 
     def reduce(_: slice, values: dict[str, Floats]) -> Floats:
-        stored = values[variable]  # (member, glacier, hydro_year)
-        return np.stack([mean_of(stored[of]) for of in belongs], axis=1) * scale
+        found = told(values)
+        return np.stack([mean_of(found[of]) for of in belongs], axis=1)
 
     shape = (len(belongs), source.data.sizes["hydro_year"])  # all scenarios lie in the same chunks
-    return _kept(source, cache, (variable, None), (variable,), reduce, shape, progress)[:, scenarios.index(scenario)]
+    return _kept(source, cache, (name, None), stored, reduce, shape, progress)[:, scenarios.index(scenario)]
 
 
 def _of_member(
-    source: Source, cache: Cache, variable: str, member: int, scale: float, progress: Progress | None
+    source: Source,
+    cache: Cache,
+    name: str,
+    stored: tuple[str, ...],
+    told: Callable[[dict[str, Floats]], Floats],
+    member: int,
+    progress: Progress | None,
 ) -> Table:
     """A member of an ensemble, (glacier, hydro_year); all are kept where they fit, as they lie in the same chunks."""
-    members, _, years = source.data[variable].shape
+    members, _, years = source.data[stored[0]].shape
     fits = members * len(source.position) * years * np.float32().nbytes <= cache.most_bytes // _PARTS
     some = slice(None) if fits else slice(member, member + 1)
 
     def reduce(_: slice, values: dict[str, Floats]) -> Floats:
-        return np.moveaxis(values[variable][some], 0, 1).astype(np.float32) * np.float32(scale)
+        return np.moveaxis(told({name: values[name][some] for name in stored}), 0, 1).astype(np.float32)
 
-    key, count = (variable, "members" if fits else member), members if fits else 1
-    return _kept(source, cache, key, (variable,), reduce, (count, years), progress)[:, member if fits else 0]
+    key, count = (name, "members" if fits else member), members if fits else 1
+    return _kept(source, cache, key, stored, reduce, (count, years), progress)[:, member if fits else 0]
 
 
 def _members(source: Source, scenario: str, member: int | None) -> npt.NDArray[np.intp]:
@@ -134,35 +142,20 @@ def _kept(
     progress: Progress | None = None,
 ) -> Table:
     """A table from the cache, or read now."""
-    key = (source.store.url, *name)
-    with cache.making(key):
-        found: Table | None = cache.get(key)
-        if found is None:
-            parts = each_block(source, variables, reduce, blocks=blocks_of(source, variables[0]), progress=progress)
-            found = spread_out(source, parts, shape)
-            cache.put(key, found)
-    return found
+
+    def read() -> Table:
+        parts = each_block(source, variables, reduce, blocks=blocks_of(source, variables[0]), progress=progress)
+        return table_of(source, parts, shape)
+
+    return cache.made((source.store.url, *name), read)
 
 
 def _course(
     source: Source, cache: Cache, name: str, scenario: str, member: int | None, year: int, progress: Progress | None
 ) -> Floats:
-    if name == "thickness":
-        volume, area = (
-            course_table(source, cache, each, scenario, member, part_of(progress, number, 2))[:, year]
-            for number, each in enumerate(("volume", "area"))
-        )
-        return share(volume, area, 1e3)  # km3 over km2
-    table = course_table(source, cache, STORED_AS.get(name, name), scenario, member, progress)
-    return share(table[:, year], table[:, 0], 100.0) if name.endswith("_left") else table[:, year]
-
-
-def share(part: Floats, whole: Floats, scale: float) -> Floats:
-    """A ratio times a number; NaN where the whole is nothing."""
-    found: Floats = np.divide(
-        part * scale, whole, out=np.full(np.broadcast(part, whole).shape, np.nan), where=whole > 0, dtype=float
-    )
-    return found
+    # All members start alike, so that the mean of what is left is what is left of the mean.
+    table = course_table(source, cache, name.removesuffix("_left"), scenario, member, progress)
+    return share(table[:, year], table[:, 0], 100.0) if name.endswith("_left") else table[:, year].copy()
 
 
 def _year_gone(source: Source, cache: Cache, scenario: str, member: int | None, progress: Progress | None) -> Floats:
@@ -181,8 +174,8 @@ def _year_gone(source: Source, cache: Cache, scenario: str, member: int | None, 
 def _static(sources: Sources, cache: Cache, name: str) -> Floats:
     """What does not change with the years: number of observations, elevation."""
     if name == "observations":
-        return observed.counts(_needed(observed.source_of(sources)))
-    return _elevation(_needed(sources.one(schema.FEATURES) or sources.one(schema.CUBE)), cache)
+        return observed.counts(sources.one(schema.CUBE) or sources.needed(schema.FEATURES))
+    return _elevation(sources.one(schema.FEATURES) or sources.needed(schema.CUBE), cache)
 
 
 def _elevation(source: Source, cache: Cache) -> Floats:
@@ -197,7 +190,7 @@ def _elevation(source: Source, cache: Cache) -> Floats:
         height = np.where(area > 0, values["band_elevation"], 0.0)
         return share((height * area).sum(1), area.sum(1), 1.0)[:, None]
 
-    return _kept(source, cache, ("elevation", None), names, reduce, (1,))[:, 0]
+    return _kept(source, cache, ("elevation", None), names, reduce, (1,))[:, 0].copy()
 
 
 def _last_known(values: Floats) -> Floats:

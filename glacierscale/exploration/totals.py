@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 
@@ -11,8 +12,17 @@ import pandas as pd
 
 from glacierscale.exploration.opening import Ints, Source
 from glacierscale.exploration.quantities import factor, scale_of
-from glacierscale.exploration.reading import Cache, Floats, Progress, Reduction, blocks_of, each_block, part_of
-from glacierscale.exploration.series import Z90, banded, course, spread
+from glacierscale.exploration.reading import (
+    Cache,
+    Floats,
+    Progress,
+    Reduction,
+    blocks_of,
+    each_block,
+    part_of,
+    share,
+)
+from glacierscale.exploration.series import Z90, at_start, banded, course, spread
 
 
 def balance(source: Source, cache: Cache, rows: Ints, progress: Progress | None = None) -> pd.DataFrame:
@@ -65,13 +75,11 @@ def evolution(
     """
 
     def members(variable: str) -> Floats:
-        if variable != "smb":
-            share = part_of(progress, int(variable == "area"), 2) if name == "thickness" else progress
-            return _course_sums(source, cache, variable, rows, share) * scale_of(variable)
-        weight, weighted = _balance_of_course(source, cache, rows, progress)
-        balance: Floats = weighted / np.where(weight > 0, weight, np.nan) * scale_of("smb")
-        return balance
+        own = part_of(progress, int(variable == "area"), 2) if name == "thickness" else progress
+        return _course_sums(source, cache, variable, rows, own) * scale_of(variable)
 
+    if name == "future_smb":
+        return banded(source, _balance_of_course(source, cache, rows, progress), scenarios)
     return banded(source, course(name, members), scenarios)
 
 
@@ -86,17 +94,17 @@ def _course_sums(source: Source, cache: Cache, variable: str, rows: Ints, progre
     return np.where(known > 0, total, np.nan)
 
 
-def _balance_of_course(source: Source, cache: Cache, rows: Ints, progress: Progress | None) -> tuple[Floats, Floats]:
-    """Area at the start of each year and the balance that it had, summed (member, hydro_year)."""
+def _balance_of_course(source: Source, cache: Cache, rows: Ints, progress: Progress | None) -> Floats:
+    """Balance of the area at the start of each year (member, hydro_year); NaN without ice."""
     wanted = _wanted(source, rows)
 
     def reduce(block: slice, values: dict[str, Floats]) -> Floats:
         area, smb = (values[name][:, wanted[block]].astype(float) for name in ("area", "smb"))
-        before = np.concatenate([area[..., :1], area[..., :-1]], axis=-1)
-        return np.stack([np.nansum(before, 1), np.nansum(before * smb, 1)])
+        weight = np.where(np.isfinite(smb), np.nan_to_num(at_start(area)), 0.0)
+        return np.stack([weight.sum(1), (weight * np.nan_to_num(smb)).sum(1)])
 
-    found = _summed(source, cache, ("area", "smb"), rows, reduce, progress)
-    return found[0], found[1]
+    weight, weighted = _summed(source, cache, ("area", "smb"), rows, reduce, progress)
+    return share(weighted, weight, scale_of("smb"))
 
 
 def _wanted(source: Source, rows: Ints) -> npt.NDArray[np.bool_]:
@@ -117,10 +125,10 @@ def _summed(
 ) -> Floats:
     """Sum of what every block is reduced to, from the cache or read now."""
     key = (source.store.url, "sum", *names, hashlib.sha256(np.sort(rows).tobytes()).hexdigest())
-    with cache.making(key):
-        found: Floats | None = cache.get(key)
-        if found is None:
-            parts = each_block(source, names, reduce, blocks=blocks_of(source, names[0], rows), progress=progress)
-            found = np.sum([part for _, part in sorted(parts, key=lambda part: part[0].start)], axis=0)
-            cache.put(key, found)
-    return found
+
+    def read() -> Floats:
+        blocks = blocks_of(source, names[0], rows) or [slice(0, 0)]  # none of them is in the store: sums of nothing
+        parts = each_block(source, names, reduce, blocks=blocks, progress=progress)
+        return functools.reduce(np.add, (part for _, part in parts))
+
+    return cache.made(key, read)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glacierscale.exploration import looks
+from glacierscale.exploration.finding import MOST_FOUND
 
 if TYPE_CHECKING:
     from glacierscale.exploration.atlas import Atlas
@@ -27,6 +29,7 @@ NO_MAPS = (
     "(<code>patches_*.zarr</code>), <code>reconstruct</code> with a raster network those of the balance, "
     "<code>evolve</code> those of the ice."
 )
+CLIMATES = '<span class="label">Future climates: mean, and 5 to 95\N{NO-BREAK SPACE}% of the members</span>'
 NO_PATCH = "This glacier has no such map: it was set aside when patches were cut, or is larger than the largest patch."
 CHOOSE = "Choose a glacier on the map to see its maps."
 
@@ -47,7 +50,29 @@ def banner(atlas: Atlas) -> str:
         facts.append(f"{min(years)}–{max(years)}")
     if aside:
         facts.append(f"{aside:,} set aside")
-    return f'<h1>{escape(atlas.title)}</h1><span class="facts">{" · ".join(facts)}</span>'
+    unfinished = "".join(f'<div class="aside">{_code(escape(said))}</div>' for said in left_out(atlas))
+    return f'<h1>{escape(atlas.title)}</h1><span class="facts">{" · ".join(facts)}</span>{unfinished}'
+
+
+def _code(text: str) -> str:
+    return re.sub("`(.*?)`", r"<code>\1</code>", text)
+
+
+def left_out(atlas: Atlas) -> list[str]:
+    """Sentences on the stores that are not shown."""
+    return [
+        f"{one.url} is unfinished ({one.why}) and left out; the same `{one.command}` as before continues it."
+        for one in atlas.left_out
+    ]
+
+
+def found(text: str, count: int) -> str:
+    """What a search found, a line above the list."""
+    if not text.strip():
+        return ""
+    few = f"{count} glacier{'s' if count != 1 else ''}" if count < MOST_FOUND else f"the first {MOST_FOUND} glaciers"
+    said = few if count else f"No glacier has “{escape(text.strip())}” in its name or identifier."
+    return f'<div class="found">{said}</div>'
 
 
 def region(atlas: Atlas) -> str:

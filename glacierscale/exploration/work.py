@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
@@ -81,6 +82,32 @@ class Desk:
                 return
             self._running[lane] = question
         self._start(self._deliver, lane, question)
+
+    @contextlib.contextmanager
+    def settled(self, seconds: float) -> Iterator[None]:
+        """Answer here, within some seconds, what is asked inside: a kernel that runs a cell does nothing beside it.
+
+        What takes longer arrives later, as always.
+        """
+        if self._deliver is None or not seconds:
+            yield
+            return
+        later, arrived, until = self._deliver, queue.SimpleQueue[Callable[[], None]](), time.monotonic() + seconds
+        waits = True
+
+        def deliver(change: Callable[[], None]) -> None:
+            with self._lock:
+                (arrived.put if waits else later)(change)
+
+        self._deliver = deliver
+        yield
+        with contextlib.suppress(queue.Empty):
+            while self._running:
+                arrived.get(timeout=max(until - time.monotonic(), 0))()
+        with self._lock:
+            waits, self._deliver = False, later
+        while not arrived.empty():
+            later(arrived.get())
 
     def do(self, change: Callable[[], None]) -> None:
         """Change the page where that is allowed: callbacks of widgets do not hold the lock of its document."""

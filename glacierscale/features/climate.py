@@ -106,6 +106,21 @@ def at_height(temp_degc: Floats, lapse_k_m: Floats, rise_m: Floats) -> Floats:
     return temp_degc + (lapse_k_m[:, None, :] * rise).astype(temp_degc.dtype, copy=False)
 
 
+def precipitation_factor(rise_m: Floats, *, precip_factor: float, gradient_per_km: float) -> Floats:
+    """Factor on the climate's precipitation so far above its height, never negative.
+
+    Parameters
+    ----------
+    rise_m : array, any shape, m
+    precip_factor : float
+        At the height of the climate.
+    gradient_per_km : float
+        Relative increase with height.
+    """
+    factor: Floats = np.maximum(precip_factor * (1 + gradient_per_km * rise_m / 1000), 0)
+    return factor
+
+
 def annual_predictors(temp_degc: Floats, precip_kg_m2: Floats, sigma_k: float) -> dict[str, Floats]:
     """Degree days, seasonal snowfall and the months of one hydrological year (Bolibar et al. 2020).
 

@@ -6,7 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from glacierscale.options import spelt
 
+
+@spelt
 @dataclass(frozen=True, kw_only=True)
 class FeaturizeOptions:
     """How predictors are computed."""
@@ -45,6 +48,7 @@ class FeaturizeOptions:
             raise ValueError(f"bands is {self.bands}; expected at least 1.")
 
 
+@spelt
 @dataclass(frozen=True, kw_only=True)
 class RasterizeOptions:
     """How glaciers become raster patches."""

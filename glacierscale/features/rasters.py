@@ -118,19 +118,18 @@ def _fill(
 ) -> None:
     """Declare the store of one size and write every block that is missing."""
     rows = np.flatnonzero(placement.bucket == size)
-    names = patches.channels(cube)
-    static = xr.Dataset(
-        {
-            "channel": ("channel", np.array(names)),
-            "channel_units": ("channel", np.array([patches.CHANNELS[name] for name in names])),
-            "month": ("month", np.arange(1, 13)),
-        },
-        attrs={name: cube.attrs[name] for name in ("region", "hemisphere")}
-        | {"bucket": size, "recipe": {name: value for name, value in stamp.options.items() if name != "bucket"}},
-    )
+    names, placed = patches.channels(cube), placement.take(rows)
+    units = np.array([patches.CHANNELS[name] for name in names])
+    along: dict[str, tuple[str, Any]] = {name: ("glacier", vars(placed)[name]) for name in schema.PLACEMENT}
+    along |= {"feature_row": ("glacier", rows), "channel": ("channel", np.array(names))}
+    along |= {"channel_units": ("channel", units), "month": ("month", np.arange(1, 13))}
+    static = cube[list(_IDENTITY)].isel(glacier=rows).load().assign(along)
+    static.attrs = {name: cube.attrs[name] for name in ("region", "hemisphere")}
+    recipe = {name: value for name, value in stamp.options.items() if name != "bucket"}
+    static = static.assign_attrs(bucket=size, recipe=recipe)
     bytes_each = (len(names) + 12) * size**2 * np.dtype(np.float32).itemsize
     per_block = max(1, min(options.glaciers_per_block, BLOCK_BYTES // bytes_each))
-    blocks = _Blocks(cube, placement.take(rows), rows, options)
+    blocks = _Blocks(cube, placed, rows, options)
     needs = block_bytes(cube, blocks.placement, per_block, options)
     sizes = {"glacier": len(rows), "y": size, "x": size}
     with store.hold() as held:

@@ -85,7 +85,7 @@ def featurize(cube: str | Path | Store, *, to: str | Path, options: FeaturizeOpt
     years = hydro_years(dataset)
     units = predictor_units(dataset.attrs["hemisphere"])
     reference = reference_mask(years, options)
-    static = dataset[list(schema.OBSERVATIONS)].load()
+    static = dataset[[*schema.IDENTITY, *schema.OBSERVATIONS]].load()
     static = static.assign(
         hydro_year=("hydro_year", years),
         month=("month", np.arange(1, 13)),
@@ -219,8 +219,10 @@ def compute_block(
 
     over_years, known = dated_topography(topography, dated, years, some.area_m2.values)
     rise = over_years["mean_elevation"] - weather["ref_height"][:, None]
-    wetter = options.precip_factor * (1 + options.precip_gradient_per_km * rise / 1000)
-    precip = (precip * np.maximum(wetter, 0)[:, :, None]).astype(np.float32)
+    wetter = climate.precipitation_factor(
+        rise, precip_factor=options.precip_factor, gradient_per_km=options.precip_gradient_per_km
+    )
+    precip = (precip * wetter[:, :, None]).astype(np.float32)
     at_glacier = climate.at_height(temp, weather["lapse_rate"], rise)
     annual = climate.annual_predictors(at_glacier, precip, options.degree_day_sigma_k)
 

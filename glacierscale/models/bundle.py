@@ -55,6 +55,9 @@ class SMBModel:
     """Net with the least error when years are held out: predicts glaciers that have observations"""
     best_unobserved: str
     """Net with the least error when glaciers are held out: predicts glaciers that have none"""
+    unseen_left: Mapping[str, Floats] = field(default_factory=dict)
+    """(fold, glacier) by net, kg m-2: mean of what members without like years leave of a glacier that they did not
+    learn from, NaN where there are none; glaciers in the order of their names"""
     like_years: Mapping[str, LikeYears] = field(default_factory=dict)
     """What nets leave in years of the same weather, by net; none where that was not asked for"""
     rasters: Mapping[str, RasterNet] = field(default_factory=dict)
@@ -242,7 +245,7 @@ class SMBModel:
         ValueError
             Naming what differs.
         """
-        own, found = dict(self.recipe), dict(features.attrs.get("recipe", {}))
+        own, found = dict(self.recipe), dict(provenance.nested(features.attrs.get("recipe", {})))
         other = [f"{k} {found.get(k)!r}, not {own.get(k)!r}" for k in sorted(own | found) if own.get(k) != found.get(k)]
         if other:
             raise ValueError(

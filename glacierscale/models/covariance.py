@@ -17,6 +17,7 @@ LEARNED_FROM = 800
 """Observations that the covariance is learned from, whole glaciers drawn at random where there are more."""
 
 _ROUNDS = 60
+_FARTHEST = 5.0  # of a logarithm from the prior: with larger effects errors are lost to rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,9 @@ class Covariance:
         return fixed + (self.slope**2 + self.lasting_slope**2) * height**2
 
 
-def learn(pairs_of: Callable[[Ints], Pairs], residual: Floats, sigma: Floats, group: Ints) -> Covariance:
+def learn(
+    pairs_of: Callable[[Ints], Pairs], residual: Floats, sigma: Floats, group: Ints, common: Floats
+) -> Covariance:
     """Covariance of the largest posterior probability: marginal likelihood of residuals, and a wide prior.
 
     The prior is log-normal around the defaults; it decides where few glaciers tell nothing, of the reaches above all.
@@ -96,18 +99,21 @@ def learn(pairs_of: Callable[[Ints], Pairs], residual: Floats, sigma: Floats, gr
         What the trend leaves, and its standard error.
     group : (observation,)
         Glacier of each.
+    common : (observation,) kg m-2
+        What one standard deviation of an unknown number that all share does to each.
     """
-    which = _some(group)
-    pairs, left, error = pairs_of(which), residual[which], sigma[which]
+    which = learned_from(group)
+    pairs, left = pairs_of(which), residual[which]
+    noise = np.diag(sigma[which] ** 2) + np.multiply.outer(common[which], common[which])
     start = np.log(astuple(Covariance()))
     found = optimize.minimize(
-        _unlikely, start, args=(start, pairs, left, error), jac=True, method="L-BFGS-B", options={"maxiter": _ROUNDS}
+        _unlikely, start, args=(start, pairs, left, noise), jac=True, method="L-BFGS-B", options={"maxiter": _ROUNDS}
     )
     # Rounded, so that another order of summation does not change what is stored.
     return Covariance(*(float(f"{value:.4g}") for value in np.exp(found.x)))
 
 
-def _some(group: Ints) -> Ints:
+def learned_from(group: Ints) -> Ints:
     """All observations, or those of as many glaciers as give `LEARNED_FROM`, drawn alike every time."""
     if len(group) <= LEARNED_FROM:
         return np.arange(len(group))
@@ -117,18 +123,18 @@ def _some(group: Ints) -> Ints:
     return np.flatnonzero(np.isin(group, names[order[: max(1, taken)]]))
 
 
-def _unlikely(logs: Floats, start: Floats, pairs: Pairs, residual: Floats, sigma: Floats) -> tuple[float, Floats]:
+def _unlikely(logs: Floats, start: Floats, pairs: Pairs, residual: Floats, noise: Floats) -> tuple[float, Floats]:
     """Negative logarithm of the posterior probability up to a constant, and its gradient."""
-    one = Covariance(*np.exp(logs).tolist())
-    whole = one.between(pairs)
-    whole[np.diag_indices(len(residual))] += sigma**2
+    within = np.clip(logs, start - _FARTHEST, start + _FARTHEST)
+    one = Covariance(*np.exp(within).tolist())
+    whole = one.between(pairs) + noise
     factor = linalg.cholesky(whole, lower=True, overwrite_a=True, check_finite=False)
     pull = linalg.cho_solve((factor, True), residual)
     half = linalg.lapack.dpotri(factor, lower=True)[0]  # lower triangle of the inverse
     slope = 0.5 * (half + np.tril(half, -1).T - np.multiply.outer(pull, pull))
     off = (logs - start) / Covariance.WIDTH
     value = 0.5 * residual @ pull + np.log(np.diag(factor)).sum() + 0.5 * off @ off
-    return float(value), _gradient(one, pairs, slope) + off / Covariance.WIDTH
+    return float(value), np.where(within == logs, _gradient(one, pairs, slope), 0.0) + off / Covariance.WIDTH
 
 
 def _gradient(one: Covariance, pairs: Pairs, slope: Floats) -> Floats:

@@ -73,7 +73,7 @@ class Form:
     kind: Literal["hybrid", "cnn"]
     """``hybrid`` goes through the degree-day model; ``cnn`` maps surface and climate to the balance freely."""
     slack: float
-    """0 is a plain temperature-index model, 0.5 the prior ranges of this module, 1 twice those and a free residual."""
+    """0 is a plain temperature-index model, 0.5 the prior ranges of this module, 1 twice those and no penalty."""
     sigma_k: float
     """Standard deviation of daily temperature within a month, K."""
     units: tuple[str, ...]
@@ -97,7 +97,10 @@ class Form:
         if self.kind not in NETS:
             raise ValueError(f"net is {self.kind!r}; expected one of {list(NETS)}.")
         if not 0 <= self.slack <= 1:
-            raise ValueError(f"slack is {self.slack}; expected 0 (pure physics) to 1 (free network).")
+            raise ValueError(
+                f"slack is {self.slack}; expected 0 (a plain temperature-index model) to 1 (twice the prior ranges, no "
+                "penalty)."
+            )
         if self.kernel not in (1, 3, 5, 7):
             raise ValueError(f"kernel is {self.kernel}; expected 1, 3, 5 or 7 cells.")
 

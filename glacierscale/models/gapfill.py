@@ -22,8 +22,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from glacierscale.models.covariance import Covariance, Pairs, learn
-from glacierscale.models.observed import Observed, Places, contrast
+from glacierscale.models import contrast
+from glacierscale.models.contrast import Doubt
+from glacierscale.models.covariance import Covariance, Pairs, learn, learned_from
+from glacierscale.models.observed import Observed, Places
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
@@ -40,29 +42,55 @@ class Gapfill:
 
     observed: Observed
     residual: Floats
-    """(observation, 2) kg m-2, what the trend leaves; and what it leaves once each glacier's contrast with its
-    neighbours is taken off, which glaciers that were not observed are predicted from: for all of them alike"""
+    """(observation, 2) kg m-2, what the trend leaves; and its glacier's contrast with neighbours, of which a share is
+    taken off where glaciers that were not observed are predicted: for all of them alike"""
     covariance: Covariance
+    doubt: Doubt
+    """How large that share is"""
     height_m: float
     """Height from which those of glaciers are counted"""
 
     @classmethod
-    def of(cls, observed: Observed, covariance: Covariance | None = None) -> Gapfill:
-        """Learn the covariance, unless it is given, from what the trend leaves of the observations."""
+    def of(cls, observed: Observed, covariance: Covariance | None = None, doubt: Doubt | None = None) -> Gapfill:
+        """Learn the covariance and the doubt, unless they are given, from what the trend leaves of the observations."""
         observed = observed.merged()
         units, pieces = observed.units, _pieces(len(observed.units))
-        taken = np.concatenate([contrast(units.take(some), observed.trend[some], observed) for some in pieces])
+        apart = np.concatenate([contrast.of(units.take(some), observed.trend[some], observed) for some in pieces])
         left = observed.value - observed.trended
         filled = cls(
             observed=observed,
-            residual=np.stack([left, left + taken[observed.unit]], axis=1),
+            residual=np.stack([left, apart[observed.unit]], axis=1),
             covariance=covariance or Covariance(),
+            doubt=doubt or Doubt.before(len(np.unique(observed.unit))),
             height_m=float(observed.units.height_m.mean()),
         )
-        if covariance is not None:
-            return filled
-        unexplained = np.where(np.isfinite(observed.blind), observed.value - observed.blind, left)
-        return replace(filled, covariance=learn(filled.pairs, unexplained, observed.sigma, observed.unit))
+        return filled if covariance is not None else filled._learned(apart)
+
+    def _learned(self, apart: Floats) -> Gapfill:
+        """The same with what the observations tell of the covariance and of the doubt.
+
+        Parameters
+        ----------
+        apart : (unit,) kg m-2
+            Contrast of the observed glaciers.
+        """
+        observed, before = self.observed, self.doubt
+        left = np.where(np.isfinite(observed.blind), observed.value - observed.blind, self.residual[:, 0])
+        told = contrast.unseen_of(apart, observed)
+        own = (apart if told is None else told)[observed.unit]
+        # Where all was seen the contrast fits the observations as it need not fit others: it tells nothing.
+        common = np.zeros(len(own)) if told is None else before.std * own
+        covariance = learn(self.pairs, left + before.share * own, observed.sigma, observed.unit, common)
+        if told is None:
+            return replace(self, covariance=covariance)
+        some = learned_from(observed.unit)
+        whole = covariance.between(self.pairs(some)) + np.diag(observed.sigma[some] ** 2)
+        return replace(self, covariance=covariance, doubt=before.after(whole, left[some], own[some]))
+
+    def as_dict(self) -> dict[str, float]:
+        """What was learned, by name."""
+        doubt = {"contrast_taken_off": self.doubt.share, "contrast_taken_off_std": self.doubt.std}
+        return {**self.covariance.as_dict(), **doubt}
 
     def pairs(self, which: Ints, other: Ints | None = None) -> Pairs:
         """How some of the observations relate to others, or to each other."""
@@ -140,8 +168,9 @@ class Gapfill:
         )
         yearly, lasting = self.covariance.parts(pairs)  # (glacier, observation)
         seen = same.any(axis=1)[:, None]
-        own, others = (yearly @ (observed.weight * pull[:, None]) + (lasting @ pull)[:, None] for pull in solved.pull.T)
-        moved = np.where(seen, own, others - contrast(places, trend, observed)[:, None])
+        own, bent = (yearly @ (observed.weight * pull[:, None]) + (lasting @ pull)[:, None] for pull in solved.pull.T)
+        doubted = np.where(seen, 0.0, bent - contrast.of(places, trend, observed)[:, None])
+        moved = own + self.doubt.share * doubted
         variance = np.empty_like(trend)
         columns, which = np.unique(observed.weight, axis=1, return_inverse=True)
         for number, weight in enumerate(columns.T):  # years that are observed alike share a solution
@@ -150,6 +179,7 @@ class Gapfill:
             )
             left = self.prior(places) - (across**2).sum(axis=0)
             variance[:, which.ravel() == number] = left[:, None]
+        variance += (self.doubt.std * doubted) ** 2
         self._left_out(same, moved, variance)
         return trend + moved, np.maximum(variance, 0.0)
 

@@ -12,6 +12,7 @@ import xarray as xr
 from glacierscale.models import periods
 from glacierscale.models.bundle import SMBModel
 from glacierscale.models.observed import Observed, Places
+from glacierscale.models.outlines import Outlines
 from glacierscale.models.rows import observed_rows
 from glacierscale.region import seamless
 from glacierscale.schema import text
@@ -65,23 +66,20 @@ def units_of(features: xr.Dataset, wanted: npt.NDArray[np.str_], trend_of: Calla
     trend_of : callable
         Ensemble mean of outlines by their positions, ascending: (outline, year) kg m-2, NaN where there is none.
     """
-    owner, usable = text(features.unit_id.values), text(features.set_aside.values) == ""
-    outlines = np.flatnonzero(np.isin(owner, wanted) & usable)
-    pieces = [outlines[start : start + _AT_ONCE] for start in range(0, len(outlines), _AT_ONCE)]
+    outlines = Outlines.of(features, wanted)
+    at = outlines.position
+    pieces = [at[start : start + _AT_ONCE] for start in range(0, len(at), _AT_ONCE)]
     found = [places_of(features[_PLACED].isel(glacier=piece).load()) for piece in pieces]
-    units, number = np.unique(owner[outlines], return_inverse=True)
-    area = features.area_m2.values[outlines].astype(float)
-    share = area / np.bincount(number, area)[number]
 
     def mean(values: list[Floats]) -> Floats:
-        whole = np.concatenate([np.zeros((0, *values[0].shape[1:])), *values]) if values else np.zeros((0, 1))
-        total = np.zeros((len(units), *whole.shape[1:]))
-        np.add.at(total, number, share.reshape(-1, *[1] * (whole.ndim - 1)) * whole)
-        return total
+        return outlines.mean(np.concatenate(values) if values else np.zeros((0, 1)))
 
     lon = seamless(np.concatenate([np.zeros(0), *(part.lon for part in found)]))
     places = Places(
-        unit_id=units, lon=mean([lon]), lat=mean([p.lat for p in found]), height_m=mean([p.height_m for p in found])
+        unit_id=outlines.unit_id,
+        lon=mean([lon]),
+        lat=mean([p.lat for p in found]),
+        height_m=mean([p.height_m for p in found]),
     )
     return Units(places=places, trend=mean([trend_of(piece) for piece in pieces]))
 
@@ -140,6 +138,7 @@ def observed_of(features: xr.Dataset, trend_of: Callable[[Ints], Floats], blind:
     weight = within / np.maximum(within.sum(axis=1, keepdims=True), 1)
     row, last = row[told], last[told]
     keys = zip(kind[row].tolist(), unit[row].tolist(), last.tolist(), strict=True)
+    held = np.array([blind.get(key, np.nan) for key in keys], float)
     return Observed(
         units=units.places,
         trend=units.trend,
@@ -147,7 +146,8 @@ def observed_of(features: xr.Dataset, trend_of: Callable[[Ints], Floats], blind:
         weight=weight[told],
         value=features.obs_value.values[row].astype(float),
         sigma=features.obs_sigma.values[row].astype(float),
-        blind=np.array([blind.get(key, np.nan) for key in keys], float),
+        blind=held,
+        unseen=held,
     )
 
 

@@ -14,17 +14,6 @@ from glacierscale.folds.places import positions_km
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
 
-GLACIERS_FOR_TRUST = 80
-"""Observed glaciers at which half of the trend's contrast between a glacier and its observed neighbours is kept.
-
-The trend learned what sets glaciers apart from the observed ones alone: eight numbers of topography, of which each
-wants some ten glaciers by the usual rule of regression. With fewer the contrast is extrapolated while the neighbours
-are measured, so the less of it is kept, the fewer there are; offsets with height and distance take its place.
-"""
-
-NEAR_KM = 100.0
-"""Distance over which neighbours lose their weight against the trend, by 1/e."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
@@ -70,8 +59,11 @@ class Observed:
     sigma: Floats
     """(observation,) standard error, kg m-2 a year"""
     blind: Floats
-    """(observation,) kg m-2, what an ensemble says that had not seen it; NaN where there is none. The covariance is
-    learned from these, for in what it has seen an ensemble leaves less than in what it has not"""
+    """(observation,) kg m-2, what an ensemble says that had not seen it, nor its glacier where `unseen` is known; NaN
+    where there is none. The covariance is learned from these, for in what it has seen an ensemble leaves too little"""
+    unseen: Floats
+    """(observation,) kg m-2, what an ensemble says that had not seen its glacier, be it in other years; NaN where there
+    is none. These tell how much of what the ensemble says sets glaciers apart carries over to those not observed"""
 
     def __post_init__(self) -> None:
         if not len(self.value):
@@ -107,7 +99,7 @@ class Observed:
 
     def take(self, which: Ints) -> Observed:
         """Some of the observations."""
-        along = {name: getattr(self, name)[which] for name in ("unit", "weight", "value", "sigma", "blind")}
+        along = {name: getattr(self, name)[which] for name in ("unit", "weight", "value", "sigma", "blind", "unseen")}
         return replace(self, **along)
 
     def merged(self) -> Observed:
@@ -117,31 +109,3 @@ class Observed:
         precision = np.bincount(number, self.sigma**-2.0)
         one = self.take(first)
         return replace(one, value=np.bincount(number, self.value / self.sigma**2) / precision, sigma=precision**-0.5)
-
-
-def contrast(places: Places, trend: Floats, observed: Observed) -> Floats:
-    """What is taken off the trend of each glacier, because its observed neighbours are better known.
-
-    Parameters
-    ----------
-    places : Places
-    trend : (glacier, year) kg m-2
-        NaN where it is unknown.
-    observed : Observed
-
-    Returns
-    -------
-    numpy.ndarray
-        (glacier,) kg m-2: a share of the mean difference between the glacier's trend and that of its neighbours in the
-        years that they were observed; 0 far from all of them. A glacier is no neighbour of its own.
-    """
-    missing = (~np.isfinite(trend)).astype(float) @ (observed.weight.T > 0)  # (glacier, observation)
-    away = places.km(observed.units)
-    other = (places.unit_id[:, None] != observed.units.unit_id) * np.exp(-away / NEAR_KM)
-    weight = other[:, observed.unit] * (missing == 0)
-    apart = np.nan_to_num(trend) @ observed.weight.T - observed.trended
-    total = weight.sum(axis=1)
-    mean = (weight * apart).sum(axis=1) / np.where(total > 0, total, 1.0)
-    doubted = GLACIERS_FOR_TRUST / (GLACIERS_FOR_TRUST + len(np.unique(observed.unit)))
-    taken: Floats = doubted * weight.max(axis=1) * mean
-    return taken

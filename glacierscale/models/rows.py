@@ -12,6 +12,7 @@ from scipy import sparse
 
 from glacierscale.features.climate import band_balance_terms
 from glacierscale.models import periods
+from glacierscale.models.outlines import Outlines
 from glacierscale.models.physics import BIASES_K
 from glacierscale.region import WINTER_MONTHS, seamless
 from glacierscale.schema import text
@@ -188,26 +189,14 @@ def observed_rows(features: xr.Dataset, predictors: Sequence[str], kind: str = "
     if not len(row):
         raise ValueError(_unusable(kind, left_out))
     unit, year = text(features.obs_unit_id.values)[row], features.obs_year.values[row]
-    units, of_row = np.unique(unit, return_inverse=True)
-    owner = text(features.unit_id.values)
-    outlines = np.flatnonzero(np.isin(owner, units) & (text(features.set_aside.values) == ""))
-    number = np.searchsorted(units, owner[outlines])
-    area = features.area_m2.values[outlines].astype(float)
-    share = area / np.bincount(number, area, len(units))[number]
-
-    def averaged(values: Floats) -> Floats:
-        total = np.zeros((len(units), *values.shape[1:]))
-        np.add.at(total, number, share.reshape(-1, *[1] * (values.ndim - 1)) * values)
-        return total
-
-    design, terms = _of_outlines(features, outlines, predictors)
+    outlines = Outlines.of(features, unit)
+    of_row, shape = np.searchsorted(outlines.unit_id, unit), (len(outlines.unit_id), len(years))
     first, last = periods.years_of(features, row)
-    over = _over_years(of_row, np.searchsorted(years, first), np.searchsorted(years, last), (len(units), len(years)))
-    arrays = {"predictors": design.predictors, "snow": design.snow, "degree_days": design.degree_days, "terms": terms}
-    arrays["weather"] = design.weather
-    for name, values in arrays.items():
-        whole = averaged(values.reshape(len(outlines), len(years), -1))
-        arrays[name] = over @ whole.reshape(len(units) * len(years), -1)
+    over = _over_years(of_row, np.searchsorted(years, first), np.searchsorted(years, last), shape)
+    arrays = {}
+    for name, values in _of_outlines(features, outlines.position, predictors).items():
+        whole = outlines.mean(values.reshape(len(outlines.position), len(years), -1))
+        arrays[name] = over @ whole.reshape(shape[0] * shape[1], -1)
 
     finite = np.logical_and.reduce([np.isfinite(values).all(axis=1) for values in arrays.values()])
     if not finite.all():
@@ -220,8 +209,8 @@ def observed_rows(features: xr.Dataset, predictors: Sequence[str], kind: str = "
         hydro_year=year[finite],
         observed=features.obs_value.values[row][finite].astype(float),
         sigma=features.obs_sigma.values[row][finite].astype(float),
-        lon=averaged(seamless(features.lon.values)[outlines])[of_row][finite],
-        lat=averaged(features.lat.values[outlines])[of_row][finite],
+        lon=outlines.mean(seamless(features.lon.values)[outlines.position])[of_row][finite],
+        lat=outlines.mean(features.lat.values[outlines.position])[of_row][finite],
         ols_terms=arrays.pop("terms")[finite],
         design=Design(**{name: values[finite] for name, values in arrays.items()}),
         left_out="; ".join(left_out),
@@ -273,19 +262,13 @@ def _unusable(kind: str, left_out: Sequence[str]) -> str:
 
 def _of_outlines(
     features: xr.Dataset, outlines: npt.NDArray[np.integer], predictors: Sequence[str]
-) -> tuple[Design, Floats]:
-    """Design and OLS terms (see `Rows`) of some outlines in every year, read a few hundred outlines at a time."""
+) -> dict[str, Floats]:
+    """Arrays of `Design`, and OLS ``terms`` (see `Rows`), of outlines in every year, a few hundred read at a time."""
     cpdd = text(features.predictor.values).tolist().index("cpdd")
-    designs, terms = [], []
+    parts = []
     for start in range(0, len(outlines), _AT_ONCE):
         some = features.isel(glacier=outlines[start : start + _AT_ONCE]).load()
-        designs.append(design_of(some, predictors))
         winter = some.precip.values[..., :WINTER_MONTHS].sum(axis=-1)
-        terms.append(np.stack([some.predictors.values[..., cpdd], winter], axis=-1).reshape(-1, 2))
-    whole = Design(
-        predictors=np.concatenate([d.predictors for d in designs]),
-        snow=np.concatenate([d.snow for d in designs]),
-        degree_days=np.concatenate([d.degree_days for d in designs]),
-        weather=np.concatenate([d.weather for d in designs]),
-    )
-    return whole, np.concatenate(terms)
+        terms = np.stack([some.predictors.values[..., cpdd], winter], axis=-1).reshape(-1, 2)
+        parts.append(vars(design_of(some, predictors)) | {"terms": terms})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -105,6 +105,7 @@ def weights_of(model: SMBModel) -> bytes:
     for name, net in model.nets.items():
         arrays |= {f"{name}.{key}": value for key, value in packing.PACK[name](net)[0].items()}
         arrays[f"{name}.residual_std"] = model.residual_std[name]
+    arrays |= {f"{name}.unseen_left": left for name, left in model.unseen_left.items()}
     for name, years in model.like_years.items():
         arrays |= {f"like_years.{name}.{key}": getattr(years, key) for key in _OF_LIKE_YEARS}
     observations = max((int(fold.train.max(initial=-1)) + 1 for fold in model.raster_plan.folds), default=0)
@@ -150,6 +151,7 @@ def load(folder: Folder) -> SMBModel:
         ),
         nets={name: packing.UNPACK[name](own[name], about["nets"][name]) for name in about["nets"]},
         residual_std={name: own[name]["residual_std"] for name in own},
+        unseen_left={name: own[name]["unseen_left"] for name in own if "unseen_left" in own[name]},
         like_years={name: LikeYears(**_below(a, f"like_years.{name}.")) for name in about["like_years"]},
         rasters=rasters,
         raster_plan=_plan(about["observation_folds"], a, "observation"),

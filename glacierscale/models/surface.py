@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from glacierscale.models.form import SPAN_M
+from glacierscale.region import WINTER_MONTHS
 from glacierscale.schema import text
 
 Floats = npt.NDArray[np.floating]
@@ -160,8 +161,8 @@ def surface_of(patches: xr.Dataset, reference_elevation_m: float, kernel: int) -
     height = raster["elevation"][glacier, row, column]
     count = len(usable)
     mean = np.bincount(glacier, area * height, count) / np.bincount(glacier, area, count)
-    winter = radiation[:, :7].sum(axis=1) - radiation[:, 7:].sum(axis=1)
-    annual = radiation.mean(axis=1)
+    annual, months = radiation.mean(axis=1), np.split(radiation, [WINTER_MONTHS], axis=1)
+    winter = months[0].sum(axis=1) - months[1].sum(axis=1)
     raster |= {
         "height": raster["elevation"] - mean[:, None, None],
         "elevation": raster["elevation"] - reference_elevation_m,

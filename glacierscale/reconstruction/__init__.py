@@ -121,7 +121,8 @@ def _write(
     kept = ("region", "hemisphere", "last_year_with_climate")
     attributes: dict[str, Any] = {name: dataset.attrs[name] for name in kept if name in dataset.attrs}
     attributes["net"] = near if near == far else f"{near} for observed glaciers, {far} for the others"
-    static = xr.Dataset({"hydro_year": ("hydro_year", dataset.hydro_year.values)}, attrs=attributes)
+    static = dataset[[*schema.IDENTITY, "hydro_year"]].load()
+    static.attrs = attributes
     members = max(model.members_of(net) for net in (near, far))
     glaciers = source.blocks()[0].stop
     blocks = _Blocks(model, dataset, tuple(patches), near, far, members, drawn if options.seasonal else "")

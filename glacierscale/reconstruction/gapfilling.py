@@ -78,8 +78,8 @@ class Filling:
         return dict(zip(NAMES, (mean, spread), strict=True))
 
     def attributes(self) -> dict[str, Any]:
-        """What the covariances came out as, by net, for the store."""
-        return {"gapfill": {net: fill.covariance.as_dict() for net, fill in self.of_net.items()}}
+        """What the covariances and the doubts came out as, by net, for the store."""
+        return {"gapfill": {net: fill.as_dict() for net, fill in self.of_net.items()}}
 
     def bytes(self, glaciers: int) -> int:
         """Peak memory of one block of a number of glaciers, the factored covariances counted in."""

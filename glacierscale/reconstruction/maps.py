@@ -58,14 +58,13 @@ def write(
     if store.is_complete(stamp):
         return store
     source, rasters = features.open(), patches.open()
-    static = xr.Dataset(
-        {
-            "hydro_year": ("hydro_year", source.hydro_year.values),
-            "parameter": ("parameter", np.array(list(PARAMETERS))),
-            "parameter_units": ("parameter", np.array(list(PARAMETERS.values()))),
-        },
-        attrs={name: source.attrs[name] for name in ("region", "hemisphere")} | {"net": net},
+    static = rasters[[*schema.IDENTITY, *schema.PLACEMENT]].load()
+    static = static.assign(
+        hydro_year=("hydro_year", source.hydro_year.values),
+        parameter=("parameter", np.array(list(PARAMETERS))),
+        parameter_units=("parameter", np.array(list(PARAMETERS.values()))),
     )
+    static.attrs = {name: source.attrs[name] for name in ("region", "hemisphere")} | {"net": net}
     size = rasters.sizes["x"]
     per_glacier = 4 * size**2 * source.sizes["hydro_year"] * (1 + seasonal)
     glaciers = max(1, min(schema.MAPS.blocks["glacier"], _BLOCK_BYTES // per_glacier))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from glacierscale.options import spelt
 
+
+@spelt
 @dataclass(frozen=True, kw_only=True)
 class ReconstructOptions:
     """What is predicted."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from glacierscale.reporting.evolution import Floats, Future, Numbers
-from glacierscale.reporting.outlook import decimals, left_words, scenario_label
+from glacierscale.reporting.outlook import decimals, left_words
 from glacierscale.reporting.style import (
     INK,
     M_WE,
@@ -19,20 +19,14 @@ from glacierscale.reporting.style import (
     on_two_lines,
     panels,
 )
+from glacierscale.schema.scenarios import scenario_colours, scenario_label
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b4649a", "#8c6d1f", "#56b4e9", "#7b8794")
-"""Colours of scenarios in stored order; told apart by the colour-blind too (Okabe & Ito)."""
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (2.5, 1.4)), (0, (6, 1.5, 1.5, 1.5)))
 _LABEL = 13
 _LINE = 0.046
 """Height of a line of a label, heights of the axes."""
 _MUCH_WATER = 2e12
 """kg a year from which on runoff is printed in km3."""
-
-
-def colour_of(scenario: int) -> str:
-    """Colour of a scenario in every figure, by its place."""
-    return COLOURS[scenario % len(COLOURS)]
 
 
 @drawn
@@ -110,9 +104,8 @@ def water_figure(future: Future) -> tuple[Any, str]:
 def _bands(axes: Any, future: Future, years: Numbers, values: Floats, name: str) -> list[float]:
     """Median and spread of each scenario into axes; the last medians."""
     ends = []
-    for place, scenario in enumerate(future.scenarios):
+    for place, (scenario, colour) in enumerate(scenario_colours(future.scenarios).items()):
         low, middle, high = future.spread(values, place)
-        colour = colour_of(place)
         axes.fill_between(years, low, high, color=colour, alpha=0.2, lw=0, gid=gid(name, "spread", scenario))
         axes.plot(years, middle, color=colour, lw=1.7, ls=_DASHES[place % len(_DASHES)], gid=gid(name, scenario))
         ends.append(float(middle[-1]))
@@ -138,13 +131,13 @@ def _end_labels(axes: Any, future: Future, ends: Sequence[float], texts: Sequenc
     names = [on_two_lines(scenario_label(name), _LABEL) for name in future.scenarios]
     lines = max(name.count("\n") for name in names) + 1
     spots = apart([(end - low) / (high - low) for end in ends], (lines + 1.4) * _LINE, _LINE, 1 - lines * _LINE)
-    for place, (name, text, at) in enumerate(zip(names, texts, spots, strict=True)):
+    colours = scenario_colours(future.scenarios).values()
+    for end, name, text, at, colour in zip(ends, names, texts, spots, colours, strict=True):
         look = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False, "fontsize": 7.5}
-        colour = colour_of(place)
         axes.annotate(name, (1, at), (13, 1), va="bottom", color=INK, fontweight="bold", linespacing=1.05, **look)
         axes.annotate(text, (1, at), (13, 0), va="top", color=INK, **look)
         look = {"transform": axes.transAxes, "color": colour, "clip_on": False}
-        axes.plot([1.005, 1.02], [(ends[place] - low) / (high - low), at], lw=0.8, **look)
+        axes.plot([1.005, 1.02], [(end - low) / (high - low), at], lw=0.8, **look)
         axes.plot([1.02, 1.045], [at, at], lw=2.4, solid_capstyle="butt", **look)
 
 

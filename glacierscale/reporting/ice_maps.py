@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glacierscale import provenance, schema
-from glacierscale.reporting.outlook import per_cent, scenario_label
+from glacierscale.reporting.outlook import per_cent
 from glacierscale.reporting.rasters import Floats, thinned, window
 from glacierscale.reporting.remains import ice_colours
 from glacierscale.reporting.style import drawn, gid, number, on_two_lines, panels
 from glacierscale.reporting.surfaces import centres, scale_bar, shaded
+from glacierscale.schema.scenarios import scenario_label
 from glacierscale.store import Files, Store
 
 if TYPE_CHECKING:

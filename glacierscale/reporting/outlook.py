@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,16 +9,9 @@ import numpy as np
 
 from glacierscale.reporting.evolution import LEVEL, WINDOW, Floats, Future
 from glacierscale.reporting.style import between, number
+from glacierscale.schema.scenarios import scenario_label
 
 _MM, _KM2, _KM3 = 1e3, 1e-6, 1e-9
-
-
-def scenario_label(name: str) -> str:
-    """Name of a scenario as it is printed: rcp26 is RCP2.6, ssp126 SSP1-2.6, plus_2k +2 K."""
-    name = re.sub(r"(?i)(?<![a-z0-9])rcp(\d)(\d)(?!\d)", r"RCP\1.\2", name)
-    name = re.sub(r"(?i)(?<![a-z0-9])ssp(\d)(\d)(\d)(?!\d)", r"SSP\1-\2.\3", name)
-    name = re.sub(r"(?i)\bplus ?(?=\d)", "+", name.replace("_", " "))
-    return re.sub(r"(?<=\d) ?k\b", " K", name).strip()
 
 
 def decimals(size: float, digits: int = 2) -> int:

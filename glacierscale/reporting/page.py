@@ -138,14 +138,14 @@ def render(
     ValueError
         If an input is empty, lacks columns or variables, or the reconstruction has no finite value.
     """
+    optional = {"coefficients": coefficients, **(more or {})}
     tables = {"predictions": predictions, "scores": scores}
-    if coefficients is not None and len(coefficients):
-        tables["coefficients"] = coefficients
-    tables |= {name: table for name, table in (more or {}).items() if len(table)}
+    tables |= {name: table for name, table in optional.items() if table is not None and len(table)}
     _refuse(reconstruction, tables, outlines, elevation)
     if outlines is not None and outlines.crs != "EPSG:4326":
         outlines = outlines.to_crs("EPSG:4326")
-    series = summary.regional_series(reconstruction)
+    lasting = summary.lasting_shares(reconstruction, predictions)
+    series = summary.regional_series(reconstruction, lasting)
     drawings = {
         "map": maps.smb_map(reconstruction, outlines=outlines, elevation=elevation),
         "series": figures.series_figure(series),
@@ -155,21 +155,28 @@ def render(
     return _fill(
         drawings | _held_out_figures(tables) | _cause_figures(tables) | _raster_figures(tables, rasters),
         title=title,
-        head=summary.headline(reconstruction, predictions, series, title),
+        head=summary.headline(reconstruction, predictions, series, lasting, title),
         tables=verdicts.score_tables(scores),
         columns=[heading for _, heading, *_ in verdicts.COLUMNS],
-        embedded=summary.embedded_series(reconstruction, predictions),
+        embedded=summary.embedded_series(reconstruction, predictions, lasting),
         level=verdicts.LEVEL,
-        kinds=kinds.kind_tables(tables["scores_by_kind"]) if "scores_by_kind" in tables else [],
-        constraints=kinds.constraint_table(tables["constraints"]) if "constraints" in tables else None,
-        decade=effects.contribution_words(tables["contributions"]) if "contributions" in tables else "",
-        linear="effects" not in tables or effects.LINEAR in set(tables["effects"]["model"]),
-        against=effects.sign_words(tables["effects"]) if "effects" in tables else "",
-        outside=kinds.climate_warnings(tables["climate_range"]) if "climate_range" in tables else [],
         future=None if future is None else outlook.told(future),
         aside=aside,
         facts=facts,
+        **_told_by_tables(tables),
     )
+
+
+def _told_by_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """Words and tables of what not every run has."""
+    return {
+        "kinds": kinds.kind_tables(tables["scores_by_kind"]) if "scores_by_kind" in tables else [],
+        "constraints": kinds.constraint_table(tables["constraints"]) if "constraints" in tables else None,
+        "decade": effects.contribution_words(tables["contributions"]) if "contributions" in tables else "",
+        "linear": "effects" not in tables or effects.LINEAR in set(tables["effects"]["model"]),
+        "against": effects.sign_words(tables["effects"]) if "effects" in tables else "",
+        "outside": kinds.climate_warnings(tables["climate_range"]) if "climate_range" in tables else [],
+    }
 
 
 def _held_out_figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:

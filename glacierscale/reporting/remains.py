@@ -8,9 +8,9 @@ import numpy as np
 
 from glacierscale import schema
 from glacierscale.reporting.evolution import Floats, Future
-from glacierscale.reporting.outlook import scenario_label
 from glacierscale.reporting.places import KM_PER_DEGREE, Places, graticule, places, scale_and_north
 from glacierscale.reporting.style import RED, drawn, panels
+from glacierscale.schema.scenarios import scenario_label
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap

@@ -1,6 +1,6 @@
 """The look of the report: names, colours and how a drawing becomes SVG; numbers as they are printed.
 
-Text stays text and the neutral colours become CSS variables of the page, so that a figure follows its theme.
+Text stays text and neutral or dark colours become CSS variables of the page, so that a figure follows its theme.
 """
 
 from __future__ import annotations
@@ -53,6 +53,17 @@ SCHEMES = {
 HIDE_THE_YEAR = ("loyo", "lsygo", "year_blocks")
 """Schemes that hide all of a test year from the models."""
 INK, MUTED, GRID, PAPER = "#1c2833", "#5b6875", "#d9dfe5", "#fffefd"
+_FOLLOW_THE_THEME = {
+    INK: "ink",
+    MUTED: "muted",
+    GRID: "grid",
+    PAPER: "paper",
+    "#003466": "deep-blue",
+    "#173c66": "deep-blue",
+    "#990002": "deep-red",
+    "#951b1e": "deep-red",
+}
+"""Variable of the page by colour: the neutral ones, and those of scenarios that are not seen on a dark ground."""
 BLUE, RED = "#2f6f9f", "#b5403a"
 DENSE_MARKS = 6_000
 """Marks in a figure beyond which they are drawn as one image."""
@@ -136,7 +147,7 @@ def _svg(figure: Any, alt: str, name: str) -> str:
     text = re.sub(r'<style type="text/css">.*?</style>', "", text)  # its "*" would reach the whole page
     text = re.sub(r' (?:d|x|y)="[^"]*"', _shortened, text)
     text = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", text)  # identifiers are shared by all figures of a page
-    for colour, variable in ((INK, "ink"), (MUTED, "muted"), (GRID, "grid"), (PAPER, "paper")):
+    for colour, variable in _FOLLOW_THE_THEME.items():
         text = text.replace(f": {colour}", f": var(--{variable}, {colour})")
     view = re.search(r'viewBox="[^"]*"', text)
     spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'

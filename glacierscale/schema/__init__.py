@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NewType
 
 from glacierscale.schema.common import IDENTITY, LABELS, OBSERVATION_KINDS, OBSERVATIONS, SET_ASIDE
 from glacierscale.schema.form import Schema, Variable
+from glacierscale.schema.placing import placed
 from glacierscale.schema.rasters import ICE_MAPS, MAPS, PATCHES, PLACEMENT
 from glacierscale.schema.tables import CUBE, EVOLUTION, FEATURES, RECONSTRUCTION
 
@@ -35,6 +36,7 @@ __all__ = [
     "Variable",
     "check",
     "made_by",
+    "placed",
     "text",
 ]
 

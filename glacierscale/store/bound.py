@@ -108,7 +108,7 @@ class Store:
         Parameters
         ----------
         static : xarray.Dataset
-            The variables without a block dimension, and the attributes of the store.
+            Variables known before any block, all those without a block dimension among them; attributes of the store.
         stamp : Stamp
             What makes it. A store with the same stamp is kept as it is, so that a run continues.
         sizes : mapping
@@ -226,13 +226,13 @@ class Store:
         StampMismatch
             If the place holds a store that was made otherwise.
         """
-        from glacierscale.store import layout
+        from glacierscale.store import declaring
 
         try:
             place = self._objects()
         except NoStoreError:
             return False
-        if not layout.declared_as(place, stamp, self.url) or self.unfinished():
+        if not declaring.declared_as(place, stamp, self.url) or self.unfinished():
             return False
         sweep(self.url)
         return True
@@ -264,12 +264,12 @@ class Store:
     @property
     def stamp(self) -> provenance.Stamp:
         """What made it: the verb, its options, versions and the fingerprints of its inputs."""
-        from glacierscale.store import layout
+        from glacierscale.store import declaring
 
-        found, _ = layout.found(self._objects())
-        if found is None:
+        stamp = declaring.found(self._objects()).stamp
+        if stamp is None:
             raise self._undeclared()
-        return provenance.Stamp.from_dict(found)
+        return provenance.Stamp.from_dict(stamp)
 
     def fingerprint(self) -> str:
         """Digest of the stamp, the attributes and all values: the same for the same content, however it is packed."""

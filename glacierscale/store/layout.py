@@ -16,13 +16,16 @@ import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import MemoryStore
 
-from glacierscale import provenance, schema
-from glacierscale.schema import LABELS, Schema, Variable, conventions
+from glacierscale import provenance
+from glacierscale.schema import LABELS, Schema, Variable, conventions, placing
 from glacierscale.store import shards
-from glacierscale.store.blocks import DECLARED, RECORDS, Block, StoreError
-from glacierscale.store.objects import Objects, unpack_record
+from glacierscale.store.blocks import RECORDS, Block, StoreError
+from glacierscale.store.objects import Objects
 
 _TIME = {"units": "days since 1970-01-01", "calendar": "proleptic_gregorian"}
+WHOLE = "glacierscale_whole"
+"""Attribute that names the variables along blocks that the declaration wrote; stores of earlier versions lack it."""
+_WHOLE_ENTRIES = 16384  # 128 KiB of float64: few objects for who reads all, and little too much for who reads a block
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Layout:
         return {
             dim: size
             for array in self.arrays.values()
-            for dim, size in zip(array["dimension_names"], array["shape"], strict=True)
+            for dim, size in zip(array.get("dimension_names", ()), array["shape"], strict=True)
         }
 
     def blocks(self, dim: str) -> list[Block]:
@@ -69,10 +72,11 @@ class Layout:
 
     def along(self, dim: str) -> dict[str, Variable]:
         """Variables that blocks along a dimension write."""
+        names = self.arrays.keys() - set(self.attributes.get(WHOLE, ()))
         return {
             name: variable
             for name, variable in self.wanted.variables.items()
-            if name in self.arrays and block_dim(self.wanted, variable) == dim
+            if name in names and block_dim(self.wanted, variable) == dim
         }
 
     def shape(self, name: str, block: Block) -> tuple[int, ...]:
@@ -111,16 +115,20 @@ def create(
 ) -> dict[str, bytes]:
     """All objects of a freshly declared store: metadata, and every array that no block writes, by key."""
     variables = {name: variable for name, variable in wanted.variables.items() if name not in without}
+    crs = attributes.get("terrain_crs_wkt")
+    grid = placing.grid_of(wanted, crs) if crs else {}
+    placed = {"coordinates": placing.GRID_MAPPING} if grid else {}
+    whole = sorted(known_early(wanted, static) & variables.keys())
+    told = {**attributes, **placed, "glacierscale_variables": sorted(variables), **({WHOLE: whole} if whole else {})}
     memory = MemoryStore()
-    group = zarr.open_group(
-        memory, mode="w", attributes={**attributes, "glacierscale_variables": sorted(variables)}, zarr_format=3
-    )
+    group = zarr.open_group(memory, mode="w", attributes=provenance.flat(told), zarr_format=3)
     for name, variable in variables.items():
-        by_blocks = block_dim(wanted, variable) is not None
+        by_blocks = block_dim(wanted, variable) is not None and name not in whole
         if not by_blocks and name not in static.variables:
             raise StoreError(f"{name} must be given when a {wanted.name} store is declared.")
         shape = tuple(sizes[dim] for dim in variable.dims)
-        block = tuple(_chunk(dim, sizes[dim], wanted, attributes) for dim in variable.dims)
+        lengths = dict.fromkeys(wanted.blocks, _WHOLE_ENTRIES) if name in whole else attributes["glacierscale_blocks"]
+        block = tuple(_chunk(dim, sizes[dim], wanted, lengths) for dim in variable.dims)
         array = group.create_array(
             name,
             shape=shape,
@@ -130,11 +138,19 @@ def create(
             compressors=[*(shards.compressors(codec) if variable.sharded else [ZstdCodec(level=1)]), Crc32cCodec()],
             dimension_names=variable.dims,
             fill_value=_fill_value(variable),
-            attributes=_attributes_of(wanted, name, variable),
+            attributes=_attributes_of(wanted, name, variable) | grid.get(name, {}),
             config={"write_empty_chunks": True},
         )
         if not by_blocks:
             array[...] = encode(static[name].values, variable)
+    if grid:
+        group.create_array(
+            placing.GRID_MAPPING,
+            data=np.zeros((), np.int32),
+            compressors=[Crc32cCodec()],
+            attributes=grid[placing.GRID_MAPPING],
+            config={"write_empty_chunks": True},
+        )
     with warnings.catch_warnings():
         # Consolidated metadata is an extension of Zarr v3 that zarr-python, Icechunk and GDAL read.
         warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
@@ -146,8 +162,10 @@ def root_attributes(
     wanted: Schema, given: Mapping[Any, Any], stamp: provenance.Stamp, chunks: Mapping[str, int]
 ) -> dict[str, Any]:
     """Attributes of the root group: CF's, the stamp, and how long blocks are along each dimension."""
+    # Attributes of an opened store may have been passed on, which tell its layout and not this one's.
+    own = {name: value for name, value in given.items() if not str(name).startswith("glacierscale_")}
     return {
-        **given,
+        **own,
         "Conventions": "CF-1.11",
         "title": given.get("title", wanted.title),
         "source": f"glacierscale {stamp.version} {stamp.verb}",
@@ -159,8 +177,13 @@ def root_attributes(
     }
 
 
+def known_early(wanted: Schema, static: xr.Dataset) -> set[str]:
+    """Variables along blocks that are known before any block: they are written at declaration, in long chunks."""
+    return {name for name in wanted.variables.keys() & static.variables if block_dim(wanted, wanted.variables[name])}
+
+
 def block_dim(wanted: Schema, variable: Variable) -> str | None:
-    """The dimension along which blocks write a variable; None for what is written at declaration."""
+    """The dimension along which blocks write a variable; None for what is always written at declaration."""
     if variable.dims == ("clim_lat",) or variable.dims == ("y",):
         return None  # axes are known before any block
     return next((dim for dim in variable.dims if dim in wanted.blocks), None)
@@ -174,64 +197,24 @@ def read_layout(place: Objects, wanted: Schema) -> Layout:
     StoreError
         If the metadata is damaged. Where there is none, the layout has no attributes and no arrays.
     """
-    return _layout_of(place.get("zarr.json"), place.url, wanted)
+    return layout_of(place.get("zarr.json"), place.url, wanted)
 
 
-def _layout_of(text: bytes | None, where: str, wanted: Schema) -> Layout:
+def layout_of(text: bytes | None, where: str, wanted: Schema) -> Layout:
+    """The same from what is there already."""
     if text is None:
         return Layout(wanted, {}, {})
     try:
         root = json.loads(text)
         arrays = (root.get("consolidated_metadata") or {"metadata": {}})["metadata"]
-        made = Layout(wanted, dict(root["attributes"]), arrays)
+        attributes = {name: provenance.nested(value) for name, value in root["attributes"].items()}
+        made = Layout(wanted, attributes, arrays)
         _ = made.sizes  # reads what every array must have
         return made
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             f"the metadata of {where} cannot be read: {error}; `glacierscale verify STORE --repair` mends it."
         ) from error
-
-
-def found(place: Objects) -> tuple[dict[str, Any] | None, list[str]]:
-    """Stamp of the store that lies somewhere, or None; and the objects that its declaration wrote.
-
-    The stamp stands in the record of the declaration and in the root's attributes, so that either may be damaged.
-    Without the record the record itself is named, so that nobody takes the declaration for complete.
-    """
-    # What cannot be read may well be there: an error of a request is no answer, and is not caught.
-    told = place.get(f"{RECORDS}/{DECLARED}.json")
-    try:
-        record = unpack_record(told or b"")
-        return record.stamp, list(record.objects)
-    except StoreError:
-        text = place.get("zarr.json")
-    try:
-        attributes = _layout_of(text, place.url, schema.CUBE).attributes
-    except StoreError:
-        return None, []
-    return attributes.get("glacierscale_stamp"), [f"{RECORDS}/{DECLARED}.json"]
-
-
-def declared_as(place: Objects, stamp: provenance.Stamp, url: str) -> bool:
-    """Whether a store is declared in full; raises `StampMismatch` where one lies there that was made otherwise."""
-    told, objects = found(place)
-    if told is None:
-        return False
-    stamp.refuse_unless_same(told, url)
-    return place.has(objects)
-
-
-def declared_codec(place: Objects, wanted: Schema) -> shards.Codec | None:
-    """How the chunks of a store's shards are packed, from the metadata of any array; None where none tells."""
-    for name in (name for name, variable in wanted.variables.items() if variable.sharded):
-        text = place.get(f"{name}/zarr.json")
-        try:
-            form = shards.form_of(json.loads(text or b""))
-        except (ValueError, KeyError, TypeError, StoreError):
-            continue  # damaged: another may tell
-        if form:
-            return form[1]
-    return None
 
 
 def encode(values: Any, variable: Variable) -> Any:
@@ -265,6 +248,6 @@ def _attributes_of(wanted: Schema, name: str, variable: Variable) -> dict[str, A
     return {key: value for key, value in attributes.items() if value}
 
 
-def _chunk(dim: str, size: int, wanted: Schema, attributes: Mapping[str, Any]) -> int:
-    preferred = attributes["glacierscale_blocks"].get(dim) or wanted.chunks.get(dim) or size
+def _chunk(dim: str, size: int, wanted: Schema, lengths: Mapping[str, int]) -> int:
+    preferred = lengths.get(dim) or wanted.chunks.get(dim) or size
     return max(1, min(preferred, size))

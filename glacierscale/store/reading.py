@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import google_crc32c
-import numpy as np
-import numpy.typing as npt
 import xarray as xr
 from numcodecs import VLenUTF8, Zstd
 
-from glacierscale import schema
+from glacierscale import provenance, schema
 from glacierscale.schema import Schema
 from glacierscale.store import shards
 from glacierscale.store.blocks import NoStoreError, StoreError, advice, text_of
-from glacierscale.store.layout import Layout, found
+from glacierscale.store.declaring import found
+from glacierscale.store.layout import WHOLE, Layout
 from glacierscale.store.objects import Objects, Strict
 from glacierscale.store.transactions import objects_at
 
@@ -31,10 +31,13 @@ def kind_at(url: str, wanted: Schema | None) -> Schema:
         If there is none, with what makes one of the kind that is wanted.
     """
     try:
-        stamp, _ = found(objects_at(text_of(url)))
+        stamp = found(place := objects_at(text_of(url))).stamp
     except NoStoreError as error:
         raise NoStoreError(f"{error} {advice(wanted)}") from None
     if stamp is None or stamp["verb"] not in schema.WRITTEN_BY:
+        inside = [name for name in place.folders() if name.endswith(".zarr")]
+        if inside:
+            raise NoStoreError(f"{url} is a folder of stores, not one itself; name one of {', '.join(inside)} in it.")
         told = f"{url} is not a glacierscale store; expected one of {sorted(schema.SCHEMAS)}. "
         raise NoStoreError(told + advice(wanted))
     return schema.WRITTEN_BY[stamp["verb"]]
@@ -58,7 +61,16 @@ def opened(
 ) -> xr.Dataset:
     """The store as a lazy dataset; the identifiers of a finished one are read."""
     strict: Any = shards.Whole(Strict(place.zarr(read_only=True), place), layout.shards())
-    dataset = xr.open_zarr(strict, consolidated=True, zarr_format=3, chunks=chunks)
+    dataset = xr.open_zarr(strict, consolidated=True, zarr_format=3, chunks=None)
+    if chunks is not None:
+        # What was written whole has chunks of its own along the blocks' dimension; Dask does not know how long text is.
+        small = [*layout.attributes.get(WHOLE, ()), *dataset.xindexes, *_texts_of(layout)]
+        chunked = xr.open_zarr(strict, consolidated=True, zarr_format=3, chunks=chunks, drop_variables=small)
+        for name, variable in chunked.variables.items():
+            dataset.variables[name].data = variable.data
+    dataset.attrs = provenance.flat(dataset.attrs)
+    for axis in dataset.xindexes:
+        dataset[axis].encoding["_FillValue"] = None  # none is ever missing; CF wants no fill value there
     return _with_plain_text(dataset, place, layout) if finished else dataset
 
 
@@ -67,21 +79,28 @@ def _with_plain_text(dataset: xr.Dataset, place: Objects, layout: Layout) -> xr.
 
     Reasons stay as they are: at a fixed width each would take as much as the longest one.
     """
-    texts = {name for name, variable in layout.wanted.variables.items() if variable.dtype == "string"} - {"set_aside"}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        read = {name: _text(pool, place, layout.arrays[name], name) for name in texts & layout.arrays.keys()}
+        arrays = {name: layout.arrays[name] for name in _texts_of(layout) - {"set_aside"}}
+        asked = {name: _texts(pool, place, array, name) for name, array in arrays.items()}
+        chained = {name: [text for part in parts for text in part] for name, parts in asked.items()}
+    read = {name: schema.text(found[: arrays[name]["shape"][0]]) for name, found in chained.items()}
     axes = sorted(read.keys() & dataset.xindexes.keys())
     for name in read.keys() - set(axes):
         dataset.variables[name].data = read[name]  # `assign` would read what it replaces
     return dataset.assign({name: dataset[name].copy(data=read[name]) for name in axes})
 
 
-def _text(pool: ThreadPoolExecutor, place: Objects, array: Any, name: str) -> npt.NDArray[np.str_]:
-    """Text along one dimension; chunk by chunk through Zarr it takes five times as long."""
+def _texts_of(layout: Layout) -> set[str]:
+    """Variables of text that a store has."""
+    return {
+        name for name in layout.arrays if name in (known := layout.wanted.variables) and known[name].dtype == "string"
+    }
+
+
+def _texts(pool: ThreadPoolExecutor, place: Objects, array: Any, name: str) -> Iterator[list[str]]:
+    """Chunks of text along one dimension, all asked for; chunk by chunk through Zarr it takes five times as long."""
     size, chunk = array["shape"][0], array["chunk_grid"]["configuration"]["chunk_shape"][0]
-    keys = [f"{name}/c/{number}" for number in range(-(-size // chunk))]
-    parts = list(pool.map(lambda key: _decoded(place, key), keys))
-    return schema.text([text for part in parts for text in part][:size])
+    return pool.map(lambda number: _decoded(place, f"{name}/c/{number}"), range(-(-size // chunk)))
 
 
 def _decoded(place: Objects, key: str) -> list[str]:

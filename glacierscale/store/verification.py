@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from glacierscale import provenance
+from glacierscale.schema import placing
 from glacierscale.store.blocks import DECLARED, RECORDS, Block, Damage, StoreError
 from glacierscale.store.layout import Layout
 from glacierscale.store.objects import Objects, seal, unpack_record
@@ -73,14 +74,15 @@ def seals(place: Objects, layout: Layout) -> list[str]:
                 f"{place.url}/{record}: {error}; `glacierscale verify STORE --repair` mends it."
             ) from error
         for key, (length, checksum, *content) in sorted(sealed.items()):
-            if not key.endswith("zarr.json"):
+            if not key.endswith("zarr.json") and not key.startswith(f"{placing.GRID_MAPPING}/"):
                 found.append(f"{key} {content or [length, checksum]}")
     return found
 
 
 def fingerprint(place: Objects, found: Layout, stamp: provenance.Stamp) -> str:
     """Digest of a stamp, the attributes and all values."""
-    own = ("glacierscale_stamp", "history")  # the stamp is digested without what decides nothing
+    # The stamp is digested without what decides nothing, and where rasters lie is told by ``terrain_crs_wkt``.
+    own = ("glacierscale_stamp", "history", "coordinates")
     attributes = {name: value for name, value in found.attributes.items() if name not in own}
     return provenance.digest(
         "\n".join([stamp.fingerprint, json.dumps(attributes, sort_keys=True), *seals(place, found)])

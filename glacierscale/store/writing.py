@@ -20,6 +20,7 @@ def write(place: Objects, layout: Layout, block: Block, arrays: Mapping[str, np.
     lease.still_held(place.url)
     if not layout.has(block):
         raise ValueError(f"block {block} is not aligned to the chunks of {place.url}; take one from Store.blocks().")
+    # What is given beside these was written at declaration; stores of earlier versions had it in their blocks.
     encoded = {name: _checked(place, layout, block, name, arrays) for name in layout.along(block.dim)}
     recorder = Recording(place.zarr(read_only=False), place)
     expected: set[str] = set()

@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from glacierscale.options import spelt
+
 Floats = npt.NDArray[np.float64]
 
 EPSG = 3035
@@ -28,6 +30,7 @@ GROUP = 64
 """Tiles that share one random stream; a block draws whole groups and keeps its own rows."""
 
 
+@spelt
 @dataclass(frozen=True, kw_only=True)
 class TrueProcess:
     """The mass balance process behind every synthetic number, and the noise of its observations."""
@@ -61,6 +64,7 @@ class TrueProcess:
             raise ValueError("ddf_snow and pdd_sigma_k must be above 0: both divide in the true process.")
 
 
+@spelt
 @dataclass(frozen=True, kw_only=True)
 class SyntheticOptions:
     """A synthetic mountain range: how many glaciers, which years, which seed."""

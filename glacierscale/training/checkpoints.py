@@ -27,6 +27,8 @@ from glacierscale.store.files import Files
 from glacierscale.training.shares import Share
 
 Arrays = dict[str, npt.NDArray[Any]]
+OnStep = Callable[[int, float], object]
+"""Told how many steps have been taken, and the loss on rows that networks leave out, NaN where there is none."""
 
 FOLDER = "checkpoints"
 SECONDS_VARIABLE = "GLACIERSCALE_CHECKPOINT_SECONDS"
@@ -218,7 +220,7 @@ class Pace:
 class Watch:
     """What one process does after every step of its share: it saves, tells, and obeys a request to stop."""
 
-    def __init__(self, share: Share, checkpoints: Checkpoints | None, tell: Callable[[int], object]) -> None:
+    def __init__(self, share: Share, checkpoints: Checkpoints | None, tell: OnStep) -> None:
         self.share, self.tell, self._pace = share, tell, Pace(0)
         self.checkpoints = checkpoints
 
@@ -228,7 +230,9 @@ class Watch:
         self._pace = Pace(state.step if state is not None else 0)
         return state
 
-    def after(self, step: int, arrays: Callable[[], Arrays], *, done: bool, terminated: bool) -> None:
+    def after(
+        self, step: int, arrays: Callable[[], Arrays], *, done: bool, terminated: bool, loss: float = math.nan
+    ) -> None:
         """Take note of a finished step.
 
         Parameters
@@ -241,6 +245,8 @@ class Watch:
             Whether it was the last.
         terminated : bool
             Whether the process was asked to end.
+        loss : float
+            On the rows that networks leave out.
 
         Raises
         ------
@@ -252,4 +258,4 @@ class Watch:
             self.checkpoints.save(self.share, State(step=step, arrays=arrays(), done=done))
         if terminated:
             raise compute.Terminated(f"asked to end after step {step}; run the command again to continue from there.")
-        self.tell(step)
+        self.tell(step, loss)

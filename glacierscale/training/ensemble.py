@@ -6,54 +6,23 @@ works element by element, takes the very steps that separate trainings would tak
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from glacierscale.models import mlp
 from glacierscale.training import logs, workers
-from glacierscale.training.checkpoints import Arrays, Checkpoints, State, Watch
-from glacierscale.training.lightning import moments, padded, quiet_trainer, remember, shaped, threads_of_torch
+from glacierscale.training.checkpoints import Arrays, Checkpoints, OnStep, State, Watch
+from glacierscale.training.lightning import keep, moments, padded, quiet_trainer, remember, shaped, threads_of_torch
 from glacierscale.training.shares import Machine, Share
+from glacierscale.training.tables import Fitting, Tables, draws, lists, steps_of
 from glacierscale.training.workers import Course
 
-Floats = npt.NDArray[np.floating]
-_PHILOX = 4  # numbers that one count of the generator makes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tables:
-    """What the networks of all folds train on."""
-
-    scaled: Floats
-    """(fold, row, predictor) standardised with the fold's own numbers"""
-    target: Floats
-    """(fold, row) in units of the fold's scale"""
-    weight: Floats
-    """(row,)"""
-    training: npt.NDArray[np.bool_]
-    """(fold, member, row) rows a member learns from"""
-    validation: npt.NDArray[np.bool_]
-    """(fold, member, row) training rows of the fold kept aside to stop by; never a test row"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fitting:
-    """How long and how fast."""
-
-    hidden: tuple[int, ...]
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    patience: int
-    seed: int
+__all__ = ["EnsembleTask", "Fitting", "Tables", "draws", "fit", "steps_of", "train"]
 
 
 def fit(
@@ -62,7 +31,7 @@ def fit(
     *,
     accelerator: str = "auto",
     checkpoints: Checkpoints | None = None,
-    on_step: Callable[[], object] = lambda: None,
+    on_step: OnStep = lambda step, loss: None,
 ) -> Arrays:
     """Train all networks together, where `compute.current` says.
 
@@ -75,7 +44,7 @@ def fit(
     checkpoints : Checkpoints
         Where to keep the state of an unfinished training, and to continue from; None keeps nothing.
     on_step : callable
-        Called for every step that all networks have taken.
+        As of `workers.run`.
 
     Returns
     -------
@@ -93,11 +62,6 @@ def fit(
     )
     best = workers.run(course, tables, on_step=on_step)
     return {name: value.reshape(folds, members, *value.shape[1:]) for name, value in best.items()}
-
-
-def steps_of(tables: Tables, fitting: Fitting) -> int:
-    """Steps of one epoch: what the network with most rows needs to see them all."""
-    return int(np.ceil(tables.training.sum(axis=2).max() / fitting.batch_size))
 
 
 def train(tables: Tables, fitting: Fitting, share: Share, machine: Machine, watch: Watch) -> Arrays:
@@ -147,7 +111,7 @@ class _Steps(IterableDataset[int]):
 
 
 class EnsembleTask(pl.LightningModule):
-    """Some of the networks as one module."""
+    """Some of the networks as one module; those that have stopped improving take no more steps."""
 
     x: torch.Tensor
     y: torch.Tensor
@@ -159,6 +123,7 @@ class EnsembleTask(pl.LightningModule):
     kept: torch.Tensor
     least: torch.Tensor
     waited: torch.Tensor
+    going: torch.Tensor
 
     def __init__(self, tables: Tables, fitting: Fitting, share: Share, watch: Watch, state: State | None) -> None:
         super().__init__()
@@ -175,22 +140,28 @@ class EnsembleTask(pl.LightningModule):
             own, best = ({name: found[f"{kind}.{name}"] for name in drawn} for kind in ("now", "best"))
             least, waited = found["least"], found["waited"]
         self.names = list(drawn)
-        self.networks = torch.nn.ParameterList(list(own.values()))
-        self.best = best
-        learn, count = _lists(tables.training.reshape(folds * members, -1))
-        stop, stop_count = _lists(tables.validation.reshape(folds * members, -1))
+        going = torch.nonzero(waited < fitting.patience)[:, 0]
+        self.networks = torch.nn.ParameterList([value[going] for value in own.values()])
+        self.best, self.left = best, float(least.mean())
+        learn, count = lists(tables.training.reshape(folds * members, -1))
+        stop, stop_count = lists(tables.validation.reshape(folds * members, -1))
         self.steps_per_epoch = steps_of(tables, fitting)
+        each = {
+            "fold": torch.arange(folds).repeat_interleave(members)[:, None],
+            "learn": learn,
+            "count": count,
+            "stop": stop,
+            "kept": (torch.arange(stop.shape[1])[None] < stop_count[:, None]).float(),
+        }
+        self.of_each = tuple(each)
         for name, value in {
+            **{name: value[share.networks][going] for name, value in each.items()},
             "x": torch.from_numpy(np.array(tables.scaled, np.float32)),
             "y": torch.from_numpy(np.array(tables.target, np.float32)),
             "w": torch.from_numpy(np.array(tables.weight, np.float32)),
-            "fold": torch.arange(folds).repeat_interleave(members)[share.networks, None],
-            "learn": learn[share.networks],
-            "count": count[share.networks],
-            "stop": stop[share.networks],
-            "kept": (torch.arange(stop.shape[1])[None] < stop_count[share.networks, None]).float(),
             "least": least,
             "waited": waited,
+            "going": going,  # networks of the share that still learn
         }.items():
             self.register_buffer(name, value, persistent=False)
 
@@ -207,7 +178,7 @@ class EnsembleTask(pl.LightningModule):
     def training_step(self, step: int) -> torch.Tensor:
         """One step of every network on a batch of its own."""
         draw = torch.from_numpy(draws(self.fitting.seed, int(step), self.share, self.fitting.batch_size))
-        rows = self.learn.gather(1, (draw.to(self.device) * self.count[:, None]).long())
+        rows = self.learn.gather(1, (draw.to(self.device)[self.going] * self.count[:, None]).long())
         return self._loss(rows).sum()
 
     def on_train_start(self) -> None:
@@ -217,33 +188,46 @@ class EnsembleTask(pl.LightningModule):
             self._keep_the_best()
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """After an epoch, keep what each network has that is better; stop when none has improved for a while."""
+        """After an epoch, keep what each network has that is better; a network is done that has not for a while."""
         self.step += 1
         if self.step % self.steps_per_epoch == 0:
             self._keep_the_best()
         done = bool(self._is_done().all()) or self.step == self.steps_per_epoch * self.fitting.epochs
         self.trainer.should_stop = self.trainer.should_stop or done
-        self.watch.after(self.step, self.arrays, done=done, terminated=self.trainer.received_sigterm)
+        terminated = self.trainer.received_sigterm
+        self.watch.after(self.step, self.arrays, done=done, terminated=terminated, loss=self.left)
 
     def _is_done(self) -> torch.Tensor:
         return self.waited >= self.fitting.patience
 
     @torch.no_grad()
     def _keep_the_best(self) -> None:
-        loss, done = self._loss(self.stop, self.kept), self._is_done()
-        if not torch.isfinite(loss[~done]).all():
-            broken = int((~torch.isfinite(loss[~done])).sum())
+        loss, least = self._loss(self.stop, self.kept), self.least[self.going]
+        if not torch.isfinite(loss).all():
+            broken = int((~torch.isfinite(loss)).sum())
             raise FloatingPointError(
                 f"the loss of {broken} networks is not finite; lower learning_rate, or check the predictors for NaN."
             )
         # Whether a network goes on depends on itself alone, so that it does not matter which others it is trained with.
-        better = (loss < self.least - 1e-4 * self.least.clamp_max(1e6)) & ~done
-        self.least = torch.where(better, loss, self.least)
+        better = loss < least - 1e-4 * least.clamp_max(1e6)
+        self.least[self.going] = torch.where(better, loss, least)
         for name, value in zip(self.names, self.networks, strict=True):
-            self.best[name][better] = value[better]
-        self.waited = torch.where(better, 0.0, self.waited + 1)
-        told = {"validation_loss": loss.mean(), "best_validation_loss": self.least.mean(), "learning": (~done).sum()}
+            self.best[name][self.going[better]] = value[better]
+        self.waited[self.going] = torch.where(better, 0.0, self.waited[self.going] + 1)
+        self.left = float(self.least.mean())
+        self._leave_the_done()
+        told = {"validation_loss": loss.mean(), "best_validation_loss": self.left, "learning": len(self.going)}
         logs.tell(self.trainer, told, self.step)
+
+    def _leave_the_done(self) -> None:
+        """Go on with the networks that still learn, if there are any."""
+        still = ~self._is_done()[self.going]
+        if still.all() or not still.any():
+            return
+        for name in (*self.of_each, "going"):
+            setattr(self, name, getattr(self, name)[still])
+        optimizer: Any = self.optimizers()
+        keep(optimizer.optimizer, list(self.networks), still)
 
     def obey(self) -> None:
         """End here: SIGTERM arrived between two steps."""
@@ -251,12 +235,14 @@ class EnsembleTask(pl.LightningModule):
 
     def arrays(self) -> Arrays:
         """The state of all networks: (network, ...) each."""
-        now = {f"now.{name}": value for name, value in zip(self.names, self.networks, strict=True)}
-        kept = {f"best.{name}": value for name, value in self.best.items()}
-        held = {**now, **kept, "least": self.least, "waited": self.waited}
         optimizer: Any = self.optimizers()
-        arrays = {name: value.detach().cpu().numpy() for name, value in held.items()}
-        return arrays | moments(optimizer.optimizer, self.names, list(self.networks))
+        now = {f"now.{name}": value for name, value in zip(self.names, self.networks, strict=True)}
+        now |= moments(optimizer.optimizer, self.names, list(self.networks))
+        held = {f"best.{name}": value for name, value in self.best.items()}
+        held |= {"least": self.least, "waited": self.waited}
+        for name, value in now.items():  # nobody asks for what networks have that are done
+            held[name] = value.new_zeros(self.share.count, *value.shape[1:]).index_copy(0, self.going, value)
+        return {name: value.detach().cpu().numpy() for name, value in held.items()}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam with decoupled weight decay, element by element."""
@@ -264,20 +250,5 @@ class EnsembleTask(pl.LightningModule):
             self.parameters(), lr=self.fitting.learning_rate, weight_decay=self.fitting.weight_decay, fused=True
         )
         if self.state is not None:
-            remember(optimizer, self.names, list(self.networks), self.state.arrays, self.state.step)
+            remember(optimizer, self.names, list(self.networks), self.state, self.going.cpu())
         return optimizer
-
-
-def draws(seed: int, step: int, share: Share, rows: int) -> Floats:
-    """Uniform numbers of the networks of a share at a step, the same whatever the share: (network, row) below 1."""
-    blocks = -(-rows // _PHILOX)
-    counter = np.random.Philox(key=np.array([seed, step], np.uint64)).advance(share.start * blocks)
-    return np.random.Generator(counter).random((share.count, blocks * _PHILOX))[:, :rows]
-
-
-def _lists(mask: npt.NDArray[np.bool_]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Row numbers where each network's mask is true, padded with its first, and how many: (network, row)."""
-    count = mask.sum(axis=1)
-    order = np.argsort(~mask, axis=1, kind="stable")[:, : max(int(count.max()), 1)]
-    order = np.where(np.arange(order.shape[1])[None] < count[:, None], order, order[:, :1])
-    return torch.from_numpy(order), torch.from_numpy(count)

@@ -29,6 +29,37 @@ def residual_std(left: Floats, out_of_bag: Floats) -> Floats:
     return std
 
 
+def unseen_left(
+    left: Floats, out_of_bag: Floats, group: npt.NDArray[np.integer], glacier: npt.NDArray[np.integer]
+) -> Floats:
+    """Mean of what is left of each glacier by members that did not learn from it, kg m-2: (fold, glacier).
+
+    Parameters
+    ----------
+    left : (fold, row) kg m-2
+    out_of_bag : (fold, member, row) kg m-2
+        NaN where a member learned from the row.
+    group : (fold, row)
+        What members leave out as a whole.
+    glacier : (row,)
+        Number of the glacier.
+
+    Returns
+    -------
+    numpy.ndarray
+        NaN for glaciers that every member learned from or that the fold holds out, and where members leave out years.
+    """
+    found = np.full((len(left), glacier.max() + 1), np.nan)
+    counted = np.isfinite(out_of_bag)
+    for fold in np.flatnonzero((group == glacier).all(axis=1)):
+        members = counted[fold].sum(axis=0)
+        mean = left[fold] - np.where(counted[fold], out_of_bag[fold], 0).sum(axis=0) / np.maximum(members, 1)
+        rows = np.bincount(glacier[members > 0], minlength=found.shape[1])
+        total = np.bincount(glacier[members > 0], mean[members > 0], found.shape[1])
+        found[fold, rows > 0] = total[rows > 0] / rows[rows > 0]
+    return found
+
+
 def judged(model: SMBModel, rows: Rows, held: Mapping[tuple[str, str], HeldOut]) -> SMBModel:
     """The model with what its held-out rows say: which net is better for whom, and the spread without observations."""
     names = list(dict.fromkeys(net for net, _ in held)) or [*model.nets, *model.rasters]

@@ -16,10 +16,12 @@ import torch
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from glacierscale.training.checkpoints import State
 from glacierscale.training.shares import Machine
 
 _REGISTER = 16
 """Elements in the longest vector register."""
+_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @contextmanager
@@ -121,29 +123,35 @@ def shaped(flat: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     return flat[:, : math.prod(shape)].view(len(flat), *shape)
 
 
-def moments(optimizer: torch.optim.Optimizer, names: list[str], parameters: list[torch.Tensor]) -> dict[str, Any]:
-    """What Adam remembers of parameters, as arrays by name; nothing before its first step."""
-    found = {}
-    for name, value in zip(names, parameters, strict=True):
-        for kind in ("exp_avg", "exp_avg_sq"):
-            if value in optimizer.state:
-                found[f"{kind}.{name}"] = optimizer.state[value][kind].cpu().numpy()
-    return found
+def moments(
+    optimizer: torch.optim.Optimizer, names: Sequence[str], parameters: Sequence[torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """What Adam remembers of parameters, by name; nothing before its first step."""
+    return {
+        f"{kind}.{name}": optimizer.state[value][kind]
+        for name, value in zip(names, parameters, strict=True)
+        if value in optimizer.state
+        for kind in _MOMENTS
+    }
 
 
 def remember(
     optimizer: torch.optim.Optimizer,
-    names: list[str],
-    parameters: list[torch.Tensor],
-    arrays: dict[str, Any],
-    step: int,
+    names: Sequence[str],
+    parameters: Sequence[torch.Tensor],
+    state: State,
+    networks: torch.Tensor | slice = slice(None),
 ) -> None:
-    """Give Adam back what `moments` took of it after so many steps."""
+    """Give Adam back what `moments` took of it at a state, of all networks or some."""
     for name, value in zip(names, parameters, strict=True):
-        optimizer.state[value] = {
-            "step": torch.tensor(float(step), device=value.device),
-            **{
-                kind: torch.from_numpy(arrays[f"{kind}.{name}"].copy()).to(value.device)
-                for kind in ("exp_avg", "exp_avg_sq")
-            },
-        }
+        found = {kind: torch.from_numpy(state.arrays[f"{kind}.{name}"].copy())[networks] for kind in _MOMENTS}
+        optimizer.state[value] = {kind: moment.to(value.device) for kind, moment in found.items()}
+        optimizer.state[value]["step"] = torch.tensor(float(state.step), device=value.device)
+
+
+def keep(optimizer: torch.optim.Optimizer, parameters: Sequence[torch.Tensor], networks: torch.Tensor) -> None:
+    """Go on with some networks: (network, ...) of each parameter and of what Adam remembers of it."""
+    for value in parameters:
+        value.data, value.grad = value.data[networks], None
+        if value in optimizer.state:
+            optimizer.state[value] |= {kind: optimizer.state[value][kind][networks] for kind in _MOMENTS}

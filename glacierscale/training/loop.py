@@ -18,7 +18,9 @@ from glacierscale.models import physics, scaling
 from glacierscale.models import rows as rows_module
 from glacierscale.models.bundle import SMBModel, fold_weights
 from glacierscale.models.held_out import HeldOut, row_numbers, rows_held
+from glacierscale.models.physics import TemperatureIndex
 from glacierscale.models.rows import Rows
+from glacierscale.models.scaling import Scaler
 from glacierscale.store import Files, Store, hold, sweep
 from glacierscale.training import checkpoints, judging, logs
 from glacierscale.training import nets as training_nets
@@ -115,16 +117,22 @@ def _trained(
 ) -> SMBModel:
     """The model of a features store, its checkpoints below `to` meanwhile."""
     dataset = store.open()
-    scene = _scene(dataset, patches, options) if patches else None
+    scene = None
+    if patches:
+        from glacierscale.models.scene import rows_of_observations
+        from glacierscale.training.feed import scene_in
+
+        scene = scene_in(dataset, patches, options.targets, options.kernel)
     tabular = [net for net in options.nets if net in TABULAR]
     names = options.predictors or rows_module.default_predictors([str(name) for name in dataset.predictor.values])
     if tabular or scene is None or (scene.functionals.kind == "annual").any():
         kind = _kind_of_rows(dataset, options)
         rows = rows_module.observed_rows(dataset, names, kind)
     else:
-        rows, names, kind = _rows_of_observations(scene), (), "observation"
+        rows, names, kind = rows_of_observations(scene.functionals), (), "observation"
     _tell_left_out([rows.left_out] if rows.left_out else [], scene)
-    return fit(rows, names, options, stamp, recipe=dataset.attrs["recipe"], row_kind=kind, scene=scene, keep=to)
+    recipe = provenance.nested(dataset.attrs["recipe"])
+    return fit(rows, names, options, stamp, recipe=recipe, row_kind=kind, scene=scene, keep=to)
 
 
 def _kind_of_rows(features: xr.Dataset, options: TrainOptions) -> str:
@@ -159,26 +167,10 @@ def fit(
     if options.like_years and row_kind != "annual":
         raise ValueError(f"like_years asks for annual rows, but these are of kind {row_kind}; leave it out.")
     plan = _plan(rows, row_kind, options, scene)
-    weight = 1 / (rows.sigma**2 + (options.geodetic_sigma**2 if row_kind == "geodetic" else 0))
-    weight = weight / weight.mean()
-    weights = fold_weights(plan, weight)
-    bounded = np.isin(predictors, rows_module.TOPOGRAPHY)
-    scaler = scaling.fit(rows.design.predictors, weights > 0, bounded)
-    base = physics.fit(rows.design.snow, rows.design.degree_days, rows.observed, weights * options.base)
-    number = range(len(plan.folds))
-    left = np.stack([rows.observed - base.predict(f, rows.design.snow, rows.design.degree_days) for f in number])
-    scaled = np.stack([scaler.transform(f, rows.design.predictors) for f in number])
-
-    lesson = training_nets.Lesson(
-        scaled=scaled,
-        left=left,
-        weight=weight,
-        stated=rows.sigma**-2 / (rows.sigma**-2).mean(),
-        group=training_nets.inner_groups(plan, rows.unit_id, rows.hydro_year),
-        plan=plan,
-        predictors=tuple(predictors),
+    lesson, scaler, base = _lesson(rows, predictors, plan, row_kind, options)
+    nets, residual, unseen, alike = training_nets.fit_all(
+        lesson, rows, options, lambda name: _kept(keep, stamp, name, options)
     )
-    nets, residual, alike = training_nets.fit_all(lesson, rows, options, lambda name: _kept(keep, stamp, name, options))
     model = SMBModel(
         predictors=tuple(predictors),
         plan=plan,
@@ -190,6 +182,7 @@ def fit(
         base=base,
         nets=nets,
         residual_std=residual,
+        unseen_left=unseen,
         like_years=alike,
         unseen_std={},
         best_observed="",
@@ -202,6 +195,28 @@ def fit(
         model, of_rasters = _with_rasters(model, scene, options, keep)
         held |= of_rasters
     return judging.judged(model, rows, held)
+
+
+def _lesson(
+    rows: Rows, predictors: tuple[str, ...], plan: FoldPlan, row_kind: str, options: TrainOptions
+) -> tuple[training_nets.Lesson, Scaler, TemperatureIndex]:
+    """What the nets of rows learn from, and what was fitted in each fold to make it."""
+    weight = 1 / (rows.sigma**2 + (options.geodetic_sigma**2 if row_kind == "geodetic" else 0))
+    weight = weight / weight.mean()
+    weights = fold_weights(plan, weight)
+    scaler = scaling.fit(rows.design.predictors, weights > 0, np.isin(predictors, rows_module.TOPOGRAPHY))
+    base = physics.fit(rows.design.snow, rows.design.degree_days, rows.observed, weights * options.base)
+    number = range(len(plan.folds))
+    lesson = training_nets.Lesson(
+        scaled=np.stack([scaler.transform(f, rows.design.predictors) for f in number]),
+        left=np.stack([rows.observed - base.predict(f, rows.design.snow, rows.design.degree_days) for f in number]),
+        weight=weight,
+        stated=rows.sigma**-2 / (rows.sigma**-2).mean(),
+        group=training_nets.inner_groups(plan, rows.unit_id, rows.hydro_year),
+        plan=plan,
+        predictors=tuple(predictors),
+    )
+    return lesson, scaler, base
 
 
 def _plan(rows: Rows, row_kind: str, options: TrainOptions, scene: Scene | None) -> FoldPlan:
@@ -235,18 +250,6 @@ def _extended(plan: FoldPlan, scene: Scene, options: TrainOptions) -> FoldPlan:
     seen = scene.functionals
     period = seen.first_year, seen.last_year
     return folds.extend(plan, seen.unit_id, *period, seen.lon, seen.lat, buffer_km=options.buffer_km)
-
-
-def _scene(features: xr.Dataset, patches: Sequence[Store], options: TrainOptions) -> Scene:
-    from glacierscale.training.feed import scene_in
-
-    return scene_in(features, patches, options.targets, options.kernel)
-
-
-def _rows_of_observations(scene: Scene) -> Rows:
-    from glacierscale.models.scene import rows_of_observations
-
-    return rows_of_observations(scene.functionals)
 
 
 def _with_rasters(

@@ -17,7 +17,7 @@ from glacierscale.models import like_years
 from glacierscale.models.like_years import LikeYears
 from glacierscale.models.packing import Net
 from glacierscale.models.rows import Rows
-from glacierscale.training import judging
+from glacierscale.training import judging, telling
 from glacierscale.training.checkpoints import Arrays, Checkpoints, State
 from glacierscale.training.options import TrainOptions
 from glacierscale.training.shares import whole
@@ -72,23 +72,29 @@ def fit_lasso(lesson: Lesson, options: TrainOptions, checkpoints: Checkpoints | 
     from glacierscale.models import lasso
 
     pairs = lasso.interactions(lesson.predictors) if options.interactions else ()
-    everything = whole(len(lesson.plan.folds))
+    with warnings.catch_warnings():
+        # Weak penalties at the far end of a path may stop short of the tolerance; the one-standard-error rule passes
+        # them over. Filters are the process's, so they are set here and not in the threads.
+        warnings.filterwarnings("ignore", message="Objective did not converge")
+        arrays = _of_every_fold(partial(_lasso_of, lesson, options, pairs), "lasso", lesson.plan, options, checkpoints)
+    out_of_bag = arrays.pop("out_of_bag")
+    return lasso.Lasso(**arrays, pairs=pairs), out_of_bag
+
+
+def _of_every_fold(
+    work: Callable[[int], Arrays], name: str, plan: FoldPlan, options: TrainOptions, checkpoints: Checkpoints | None
+) -> Arrays:
+    """What a net that trains fold by fold finds in each: (fold, ...)."""
+    everything = whole(len(plan.folds))
     state = checkpoints.load(everything) if checkpoints is not None else None
     if state is None:
-        with warnings.catch_warnings():
-            # Weak penalties at the far end of a path may stop short of the tolerance; the one-standard-error rule
-            # passes them over. Filters are the process's, so they are set here and not in the threads.
-            warnings.filterwarnings("ignore", message="Objective did not converge")
-            work = partial(_lasso_of, lesson, options, pairs)
-            found = compute.map_items(work, list(range(everything.of)), label="train lasso, folds")
-        arrays = {name: np.stack([one[name] for one in found]) for name in found[0]}
+        told = telling.in_turn(plan, options.members)
+        found = compute.map_items(work, list(range(everything.of)), label=f"train {name}, folds", told=told)
+        arrays = {key: np.stack([one[key] for one in found]) for key in found[0]}
         state = State(step=0, arrays=arrays, done=True)
         if checkpoints is not None:
             checkpoints.save(everything, state)
-    out_of_bag = state.arrays["out_of_bag"]
-    return lasso.Lasso(
-        coefficient=state.arrays["coefficient"], intercept=state.arrays["intercept"], pairs=pairs
-    ), out_of_bag
+    return dict(state.arrays)
 
 
 def _lasso_of(lesson: Lesson, options: TrainOptions, pairs: tuple[tuple[int, int], ...], fold: int) -> Arrays:
@@ -125,9 +131,13 @@ def fit_mlp(lesson: Lesson, options: TrainOptions, checkpoints: Checkpoints | No
     )
     names = [field.name for field in dataclasses.fields(ensemble.Fitting)]
     fitting = ensemble.Fitting(**{name: getattr(options, name) for name in names})
-    with compute.progress() as bar:
-        task = bar.add_task("train mlp, steps", total=options.epochs * ensemble.steps_of(tables, fitting))
-        parameters = ensemble.fit(tables, fitting, checkpoints=checkpoints, on_step=lambda: bar.advance(task))
+    epoch, networks = ensemble.steps_of(tables, fitting), telling.at_once(lesson.plan, options.members)
+    with compute.progress("train mlp, steps", options.epochs * epoch) as at:
+
+        def tell(step: int, loss: float) -> None:
+            at(step, f"loss on rows left out {loss:.3f}, epoch {step // epoch} of at most {options.epochs}, {networks}")
+
+        parameters = ensemble.fit(tables, fitting, checkpoints=checkpoints, on_step=tell)
     net = mlp.MLP(parameters=parameters, hidden=options.hidden, scale=scale)
     predicted = np.stack([net.members(fold, lesson.scaled[fold]) for fold in range(len(scale))])
     return net, np.where(validation, predicted, np.nan)
@@ -137,16 +147,7 @@ def fit_kriging(lesson: Lesson, options: TrainOptions, checkpoints: Checkpoints 
     """Gaussian process of every fold, and its predictions without a row's group (fold, member, row) in kg m-2."""
     from glacierscale.models import kriging
 
-    everything = whole(len(lesson.plan.folds))
-    state = checkpoints.load(everything) if checkpoints is not None else None
-    if state is None:
-        found = compute.map_items(
-            partial(_kriging_of, lesson, options), list(range(everything.of)), label="train kriging, folds"
-        )
-        state = State(step=0, arrays={name: np.stack([one[name] for one in found]) for name in found[0]}, done=True)
-        if checkpoints is not None:
-            checkpoints.save(everything, state)
-    arrays = dict(state.arrays)
+    arrays = _of_every_fold(partial(_kriging_of, lesson, options), "kriging", lesson.plan, options, checkpoints)
     out_of_bag = arrays.pop("out_of_bag")
     place, yearly = _of_kriging(lesson.predictors)
     return kriging.Kriging(**arrays, place=place, yearly=yearly), out_of_bag
@@ -235,7 +236,7 @@ _FIT = {"lasso": fit_lasso, "mlp": fit_mlp, "kriging": fit_kriging}
 
 def fit_all(
     lesson: Lesson, rows: Rows, options: TrainOptions, kept: Callable[[str], Checkpoints | None]
-) -> tuple[dict[str, Net], dict[str, Floats], dict[str, LikeYears]]:
+) -> tuple[dict[str, Net], dict[str, Floats], dict[str, Floats], dict[str, LikeYears]]:
     """Every net of rows.
 
     Parameters
@@ -252,16 +253,21 @@ def fit_all(
     nets : dict
     residual_std : dict
         (fold,) kg m-2: what each net leaves unexplained.
+    unseen_left : dict
+        (fold, glacier) kg m-2, as of `judging.unseen_left`.
     like_years : dict
         What each net leaves in years of the same weather; empty where not asked for.
     """
     nets: dict[str, Net] = {}
     residual: dict[str, Floats] = {}
+    unseen: dict[str, Floats] = {}
     alike: dict[str, LikeYears] = {}
+    _, glacier = np.unique(rows.unit_id, return_inverse=True)
     for name in (net for net in options.nets if net in _FIT):
         nets[name], out_of_bag = _FIT[name](lesson, options, kept(name))
+        unseen[name] = judging.unseen_left(lesson.left, out_of_bag, lesson.group, glacier)
         if options.like_years:
             alike[name], blind = fit_like_years(lesson, rows, out_of_bag, options)
             out_of_bag = out_of_bag + blind[:, None]
         residual[name] = judging.residual_std(lesson.left, out_of_bag)
-    return nets, residual, alike
+    return nets, residual, unseen, alike

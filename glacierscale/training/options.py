@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from glacierscale import folds, schema
+from glacierscale.options import spelt
 
 TABULAR = ("lasso", "mlp", "kriging")
 """Models of one row per glacier and year, or per glacier and geodetic period."""
@@ -20,6 +21,7 @@ NETS = (*TABULAR, *RASTER)
 """Models that can be trained."""
 
 
+@spelt
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
     """How the models are trained and what is held out."""
@@ -30,8 +32,8 @@ class TrainOptions:
     """Observations that lasso, mlp and kriging learn from: annual balances, or geodetic ones, whose predictors are
     means over their years; auto takes the annual ones where there are any."""
     hold_out: tuple[str, ...] = folds.DEFAULT_SCHEMES
-    """Cross-validation schemes, out of logo, loyo, lsygo, year_blocks, spatial_blocks, glacier_groups and
-    latitude_bands; halves for maps of points."""
+    """Cross-validation schemes, by what they hold out: logo one glacier, loyo one year, lsygo a group of glaciers in a
+    block of years, year_blocks, spatial_blocks, glacier_groups, latitude_bands; halves for maps of points."""
     predictors: tuple[str, ...] = ()
     """Predictors by name; empty takes the anomalies of climate and the topography. log_area is made from area,
     summer_temp_anomaly from the summer months."""
@@ -74,8 +76,8 @@ class TrainOptions:
     targets: tuple[str, ...] = schema.OBSERVATION_KINDS
     """Kinds of observation that the raster networks learn from."""
     slack: float = 0.5
-    """How far the hybrid may leave physics: 0 is a plain temperature-index model, 0.5 keeps inside the prior ranges, 1
-    inside twice those, with a residual free of penalty."""
+    """How far the hybrid may leave the plain temperature-index model, which it is at 0: 0.5 takes the prior ranges of
+    its physics, 1 twice those and a residual free of penalty."""
     raster_members: int = 4
     """Ensemble members of each fold of the raster networks: 1, or a multiple of 4."""
     kernel: int = 3
@@ -131,8 +133,8 @@ class TrainOptions:
             raise ValueError(f"targets are {list(self.targets)}; expected some of {list(schema.OBSERVATION_KINDS)}.")
         if not 0 <= self.slack <= 1 or self.kernel not in (1, 3, 5, 7):
             raise ValueError(
-                f"slack is {self.slack}, kernel {self.kernel}; expected a slack from 0 (pure physics) to 1 (free "
-                "network) and a kernel of 1, 3, 5 or 7 cells."
+                f"slack is {self.slack}, kernel {self.kernel}; expected a slack from 0 (a plain temperature-index "
+                "model) to 1 (twice the prior ranges, no penalty) and a kernel of 1, 3, 5 or 7 cells."
             )
         if self.raster_members != 1 and self.raster_members % 4:
             raise ValueError(

@@ -21,7 +21,7 @@ from glacierscale.models import constraints, likelihood, networks
 from glacierscale.models.form import Tensors, draw
 from glacierscale.models.raster import ELEMENTS_AT_ONCE, ELEMENTS_ON_GPU
 from glacierscale.training import logs, workers
-from glacierscale.training.checkpoints import Arrays, Checkpoints, State, Watch
+from glacierscale.training.checkpoints import Arrays, Checkpoints, OnStep, State, Watch
 from glacierscale.training.lightning import moments, padded, quiet_trainer, remember, shaped, threads_of_torch
 from glacierscale.training.raster_steps import CONSTRAINED_STEPS, Feed, Fitting, Lesson, Step
 from glacierscale.training.shares import Machine, Share
@@ -56,7 +56,7 @@ def fit(
     *,
     accelerator: str = "auto",
     checkpoints: Checkpoints | None = None,
-    on_step: Callable[[], object] = lambda: None,
+    on_step: OnStep = lambda step, loss: None,
 ) -> Arrays:
     """Train all networks together, where `compute.current` says.
 
@@ -69,7 +69,7 @@ def fit(
     checkpoints : Checkpoints
         Where to keep the state of an unfinished training, and to continue from; None keeps nothing.
     on_step : callable
-        Called for every step that all networks have taken.
+        As of `workers.run`.
 
     Returns
     -------
@@ -205,8 +205,9 @@ class RasterTask(pl.LightningModule):
     def arrays(self) -> Arrays:
         """The state of all networks: (network, ...) each."""
         optimizer: Any = self.optimizers()
-        now = {f"now.{n}": v.detach().cpu().numpy() for n, v in zip(self.names, self.networks, strict=True)}
-        return now | moments(optimizer.optimizer, self.names, list(self.networks))
+        now: Tensors = {f"now.{name}": value for name, value in zip(self.names, self.networks, strict=True)}
+        now |= moments(optimizer.optimizer, self.names, list(self.networks))
+        return {name: value.detach().cpu().numpy() for name, value in now.items()}
 
     def together(self, finite: bool) -> bool:
         """Sum gradients over the processes that take pieces of the same steps; whether all losses are finite."""
@@ -279,7 +280,7 @@ class RasterTask(pl.LightningModule):
         ]
         optimizer = torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
         if self.state is not None:
-            remember(optimizer, self.names, list(self.networks), self.state.arrays, self.state.step)
+            remember(optimizer, self.names, list(self.networks), self.state)
         warm, before = max(1, round(_WARM_SHARE * self.fitting.steps)), self.step
 
         def factor(since: int) -> float:

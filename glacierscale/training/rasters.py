@@ -21,7 +21,7 @@ from glacierscale.models.surface import INPUTS
 from glacierscale.region import seamless
 from glacierscale.schema import OBSERVATION_KINDS
 from glacierscale.store.files import Files
-from glacierscale.training import raster_task
+from glacierscale.training import raster_task, telling
 from glacierscale.training.checkpoints import Checkpoints, pack
 from glacierscale.training.nets import inner_groups
 from glacierscale.training.options import TrainOptions
@@ -115,10 +115,12 @@ def fit(
         seed=options.seed,
     )
     last_good = f"last_good_{label}.safetensors"
-    with compute.progress() as bar:
-        task = bar.add_task(f"train {label}, steps", total=options.steps)
+    networks = telling.at_once(plan, members)
+    with compute.progress(f"train {label}, steps", options.steps) as at:
         try:
-            parameters = raster_task.fit(lesson, fitting, checkpoints=checkpoints, on_step=lambda: bar.advance(task))
+            parameters = raster_task.fit(
+                lesson, fitting, checkpoints=checkpoints, on_step=lambda step, _: at(step, networks)
+            )
         except raster_task.NonFiniteLossError as error:
             if checkpoints is not None:
                 good = {name: value.numpy() for name, value in error.state.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from glacierscale import compute
-from glacierscale.training.checkpoints import Arrays, Checkpoints, Watch
+from glacierscale.training.checkpoints import Arrays, Checkpoints, OnStep, Watch
 from glacierscale.training.shares import Machine, Share, deal, whole
 
 Train = Callable[[Any, Any, Share, Machine, Watch], Arrays]
@@ -49,7 +50,7 @@ class Course:
     """Where states are kept; None keeps none."""
 
 
-def run(course: Course, lesson: Any, *, on_step: Callable[[], object] = lambda: None) -> Arrays:
+def run(course: Course, lesson: Any, *, on_step: OnStep = lambda step, loss: None) -> Arrays:
     """Train all networks where `compute.current` says.
 
     Parameters
@@ -58,7 +59,8 @@ def run(course: Course, lesson: Any, *, on_step: Callable[[], object] = lambda: 
     lesson : Any
         What the networks learn from.
     on_step : callable
-        Called for every step that all networks have taken.
+        Called with the steps that all networks have taken and their loss on the rows that they leave out, NaN where
+        they tell none.
 
     Returns
     -------
@@ -70,30 +72,18 @@ def run(course: Course, lesson: Any, *, on_step: Callable[[], object] = lambda: 
     Exception
         What training raises, from whichever process.
     """
-    cluster, tell = compute.current(), _Counted(on_step)
-    here = Watch(whole(course.networks), course.checkpoints, tell)
+    cluster = compute.current()
+    here = Watch(whole(course.networks), course.checkpoints, on_step)
     on_ray = cluster.ray or (cluster.workers > 1 and not cluster.dask)
     finished = here.resume() if on_ray else None
     if on_ray and not (finished is not None and finished.done):  # no processes are needed to say what is known
         with compute.ray_session():
-            return _on_ray(course, lesson, cluster, tell)
+            return _on_ray(course, lesson, cluster, on_step)
     machine = Machine(accelerator=course.accelerator, threads=compute.cores())
     return course.train(lesson, course.fitting, here.share, machine, here)
 
 
-class _Counted:
-    """Calls a function once for every step up to the one told."""
-
-    def __init__(self, on_step: Callable[[], object]) -> None:
-        self.on_step, self.told = on_step, 0
-
-    def __call__(self, step: int) -> None:
-        for _ in range(step - self.told):
-            self.on_step()
-        self.told = max(self.told, step)
-
-
-def _on_ray(course: Course, lesson: Any, cluster: compute.Cluster, tell: Callable[[int], object]) -> Arrays:
+def _on_ray(course: Course, lesson: Any, cluster: compute.Cluster, tell: OnStep) -> Arrays:
     import ray
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -180,38 +170,38 @@ def _work(config: dict[str, Any]) -> None:
             raise
         return
     if share.piece == 0:
-        ray.get(desk.take.remote(share, arrays, teller.step), timeout=_MOVED_WITHIN_S)
+        ray.get(desk.take.remote(share, arrays, teller.step, teller.loss), timeout=_MOVED_WITHIN_S)
 
 
 class _Teller:
     """Tells the driver of steps, twice a second."""
 
     def __init__(self, desk: Any, share: Share) -> None:
-        self.desk, self.share, self.step, self.last = desk, share, 0, 0.0
+        self.desk, self.share, self.step, self.loss, self.last = desk, share, 0, math.nan, 0.0
         self.answer: Any = None
 
-    def __call__(self, step: int) -> None:
+    def __call__(self, step: int, loss: float) -> None:
         import ray
 
-        self.step, now = step, time.monotonic()
+        self.step, self.loss, now = step, loss, time.monotonic()
         if now - self.last < _LOOK_S:
             return
         if self.answer is not None and ray.get(self.answer, timeout=_ANSWER_WITHIN_S):
             raise _OthersFailedError
-        self.answer, self.last = self.desk.tell.remote(self.share.start, self.share.piece, step), now
+        self.answer, self.last = self.desk.tell.remote(self.share, step, loss), now
 
 
 class _Desk:
     """What processes of a training tell the driver; an actor."""
 
     def __init__(self) -> None:
-        self.steps: dict[tuple[int, int], int] = {}
+        self.steps: dict[Share, tuple[int, float]] = {}
         self.results: dict[int, tuple[Share, Arrays]] = {}
         self.error: Exception | None = None
 
-    def tell(self, start: int, piece: int, step: int) -> bool:
+    def tell(self, share: Share, step: int, loss: float) -> bool:
         """Take note of a step; whether to go on is pointless."""
-        self.steps[start, piece] = step
+        self.steps[share] = step, loss
         return self.error is not None
 
     def fail(self, error: Exception) -> None:
@@ -222,15 +212,19 @@ class _Desk:
         """Whether there was one."""
         return self.error is not None
 
-    def take(self, share: Share, arrays: Arrays, step: int) -> None:
+    def take(self, share: Share, arrays: Arrays, step: int, loss: float) -> None:
         """Keep a result."""
         self.results[share.start] = share, arrays
-        self.steps = {key: seen for key, seen in self.steps.items() if key[0] != share.start}
-        self.steps[share.start, share.piece] = step
+        self.steps = {other: seen for other, seen in self.steps.items() if other.start != share.start}
+        self.steps[share] = step, loss
 
-    def seen(self) -> int:
-        """Steps that all processes have taken."""
-        return min(self.steps.values(), default=0)
+    def seen(self) -> tuple[int, float]:
+        """Steps that all processes have taken that are not through, and the mean loss of all networks."""
+        if not self.steps:
+            return 0, math.nan
+        steps, losses = zip(*self.steps.values(), strict=True)
+        left = [step for share, (step, _) in self.steps.items() if share.start not in self.results]
+        return min(left, default=max(steps)), float(np.average(losses, weights=[share.count for share in self.steps]))
 
     def outcome(self) -> tuple[Exception | None, list[tuple[Share, Arrays]]]:
         """The first error, and results in order of networks."""
@@ -238,7 +232,7 @@ class _Desk:
 
 
 @contextmanager
-def _told(desk: Any, tell: Callable[[int], object]) -> Iterator[None]:
+def _told(desk: Any, tell: OnStep) -> Iterator[None]:
     """Pass on how far all processes are."""
     import ray
 
@@ -247,13 +241,15 @@ def _told(desk: Any, tell: Callable[[int], object]) -> Iterator[None]:
     def look() -> None:
         while not ended.wait(_LOOK_S):
             with suppress(ray.exceptions.RayError):  # who waits for the result says what is wrong
-                tell(ray.get(desk.seen.remote(), timeout=_ANSWER_WITHIN_S))
+                step, loss = ray.get(desk.seen.remote(), timeout=_ANSWER_WITHIN_S)
+                if step:
+                    tell(step, loss)
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     try:
         yield
-        tell(ray.get(desk.seen.remote(), timeout=_ANSWER_WITHIN_S))
+        tell(*ray.get(desk.seen.remote(), timeout=_ANSWER_WITHIN_S))
     finally:
         ended.set()
         thread.join(timeout=5)

@@ -3,13 +3,15 @@
 A run of many glaciers is made, served as `glacierscale explore` serves it, and used by real clicks and keys in headless
 Chromium. A time goes from before the key is pressed to the frame after the new data have arrived in the page, so that
 what the driver of the browser takes counts too. The reference reads the column of a year with xarray, as a notebook
-would, without a page. `--shaded` does the same with so many glaciers that they are drawn as an image.
+would, without a page. `--shaded` does the same with so many glaciers that they are drawn as an image. `--remote` opens
+a run of so many glaciers on a local S3 server, each request of which takes 20 ms longer, and counts the requests.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import sys
@@ -27,8 +29,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from glacierscale.exploration import mercator
 from glacierscale.exploration.atlas import open_atlas
 from glacierscale.store import Store
+from tests import servers
 from tests.explore import scale
 from tests.explore.browsing import Tab, served
+
+_LATENCY_S = 0.02
 
 _WATCH = """([name, column]) => {
   const sources = Bokeh.documents[0].get_model_by_name(name).renderers.map((r) => r.data_source)
@@ -81,6 +86,32 @@ def interactions(url: str, browser: Any, repeats: int, column: str, rows: pd.Dat
     }
 
 
+def remote(glaciers: int) -> dict[str, float]:
+    """Requests and seconds to open the stores of a run one by one, and all for the dashboard."""
+    told: dict[str, float] = {}
+    with servers.seaweed() as server, servers.faulty(server) as proxy:
+        os.environ |= server.environment
+        folder = scale.make(server.url("run"), glaciers, years=np.arange(2011, 2021, dtype="int32"))
+        passed_on = proxy.fault_for
+
+        def late(method: str, path: str) -> str:
+            time.sleep(_LATENCY_S)
+            return passed_on(method, path)
+
+        proxy.fault_for = late  # type: ignore[method-assign]
+        os.environ |= proxy.environment
+        for name in ("cube", "smb", "ice", "atlas"):
+            for _ in range(2):  # the first makes connections
+                proxy.clear()
+                start = time.perf_counter()
+                if name == "atlas":
+                    open_atlas(folder)
+                else:
+                    Store.at(f"{folder}/{name}.zarr").open()
+            told |= {f"{name}_s": round(time.perf_counter() - start, 2), f"{name}_requests": proxy.requests}
+    return told
+
+
 def plain(folder: str, repeats: int) -> float:
     """Milliseconds to open nothing but a column of a year with xarray."""
     data = Store.at(f"{folder}/smb.zarr").open()
@@ -99,6 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--glaciers", type=int, default=10_000)
     parser.add_argument("--shaded", type=int, default=0, help="glaciers of a second run, drawn as an image")
+    parser.add_argument("--remote", type=int, default=0, help="glaciers of a run on object storage that is opened")
     parser.add_argument("--repeats", type=int, default=9)
     asked = parser.parse_args()
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -119,6 +151,8 @@ def main() -> None:
             told |= {f"shaded_{name}": value for name, value in found.items()}
             told["shaded_reference_ms"] = round(plain(many, asked.repeats), 1)
         browser.close()
+    if asked.remote:
+        told |= {f"remote_{name}": value for name, value in remote(asked.remote).items()}
     print(json.dumps(told))
 
 

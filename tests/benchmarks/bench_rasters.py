@@ -34,6 +34,7 @@ import zarr
 from torch.utils.data import IterableDataset
 
 import glacierscale as gs
+from glacierscale import provenance
 from glacierscale.cube import IngestOptions
 from glacierscale.demonstration import write_raw
 from glacierscale.models.scene import reference_elevation, scene_of
@@ -178,7 +179,7 @@ def step_times(lesson: Lesson, fitting: Fitting, most: int, anew_first: bool) ->
     ready = epoch(feed, most)
     source, fitting = InTurn(feed, ready, anew_first, done), replace(fitting, steps=2 * len(ready))
     with mock.patch.object(raster_task, "Feed", return_value=source):
-        raster_task.fit(lesson, fitting, on_step=lambda: done.append(time.perf_counter()))
+        raster_task.fit(lesson, fitting, on_step=lambda *_: done.append(time.perf_counter()))
     found = []
     for first in range(2, len(done) - 1, 2):  # the first two also wait for what is loaded once
         fed, lying = (first, first + 1) if first in source.took else (first + 1, first)
@@ -197,7 +198,7 @@ def feed_overhead(
     scene = scene_of(dataset, opened, options.targets, options.kernel, reference_elevation(dataset))
     seen = scene.functionals
     lesson = Lesson(
-        form=rasters.form_of(scene, dataset.attrs["recipe"], options),
+        form=rasters.form_of(scene, provenance.nested(dataset.attrs["recipe"]), options),
         surface=scene.surface,
         weather=scene.weather,
         functionals=seen,

@@ -51,8 +51,8 @@ class Timed:
         times: list[float] = []
         told = watch.tell
 
-        def tell(step: int) -> None:
-            told(step)
+        def tell(*at: Any) -> None:
+            told(*at)
             times.append(time.perf_counter())
 
         watch.tell = tell

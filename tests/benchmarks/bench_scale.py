@@ -59,11 +59,12 @@ def make_cube(glaciers: int, folder: Path, per_block: int) -> Store:
     return store
 
 
-def make_model(folder: Path, members: int) -> Path:
-    """A Lasso and a perceptron trained on the observed glaciers of a small range."""
+def make_model(folder: Path, members: int, observed: int) -> Path:
+    """A Lasso and a perceptron trained on the observed glaciers of a small range, half of all."""
     if (folder / "model").exists():
         return folder / "model"
-    options = synthetic.SyntheticOptions(glaciers=40, observed=20, first_year=YEARS.first, last_year=YEARS.last)
+    years = {"first_year": YEARS.first, "last_year": YEARS.last}
+    options = synthetic.SyntheticOptions(glaciers=2 * observed, observed=observed, **years)
     write_raw(options, folder / "raw")
     reading = IngestOptions(data=str(folder / "raw"))
     cube = ingest(CATALOG, Region("observed", years=YEARS), to=folder / "observed.zarr", options=reading)
@@ -127,13 +128,13 @@ def measure(cube: Store, warm: Store, model: Path, folder: Path, processes: int,
     }
 
 
-def main(sizes: list[int], per_block: int, members: int, repeats: int, keep: str) -> dict[str, Any]:
+def main(sizes: list[int], per_block: int, members: int, observed: int, repeats: int, keep: str) -> dict[str, Any]:
     """Time and weigh every size with one process, and the middle one with two."""
     found: dict[int, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() if not keep else nullcontext(keep) as name:
         folder = Path(name)
         folder.mkdir(parents=True, exist_ok=True)
-        model, warm = make_model(folder, members), make_cube(2 * per_block, folder, per_block)
+        model, warm = make_model(folder, members, observed), make_cube(2 * per_block, folder, per_block)
         middle = sizes[len(sizes) // 2]
         for size in sizes:
             cube = make_cube(size, folder, per_block) if size != 2 * per_block else warm
@@ -163,11 +164,11 @@ def main(sizes: list[int], per_block: int, members: int, repeats: int, keep: str
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 50_000])
-    for name, default in (("per-block", 512), ("members", 20), ("repeats", 3)):
+    for name, default in (("per-block", 512), ("members", 20), ("observed", 20), ("repeats", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--keep", default="", help="folder in which the model and the cubes stay for another run")
     parser.add_argument("--small", action="store_true", help="two tiny sizes, for the test suite")
     given = vars(parser.parse_args())
     if given.pop("small"):
-        given |= {"sizes": [64, 128], "per_block": 32, "members": 2, "repeats": 1}
+        given |= {"sizes": [8, 16], "per_block": 4, "members": 2, "observed": 4, "repeats": 1}
     print(json.dumps(main(**given)))

@@ -44,12 +44,10 @@ def job(folder: Path, seconds: Sequence[float] = (0, 0, 0), **at: Callable[[int]
     def noted(step: str, block: int, wait_s: float) -> int:
         mark = folder / f"{step} {block} {os.getpid()} {uuid.uuid4().hex}"
         start = time.time()
-        mark.write_text(f"{start} inf")
+        note(mark, f"{start} inf")
         time.sleep(wait_s)
         at.get(step, lambda _: None)(block)
-        done = mark.with_name(f"{mark.name}.new")
-        done.write_text(f"{start} {time.time()}")
-        done.replace(mark)
+        note(mark, f"{start} {time.time()}")
         return block
 
     return compute.Job(
@@ -57,6 +55,21 @@ def job(folder: Path, seconds: Sequence[float] = (0, 0, 0), **at: Callable[[int]
         compute=lambda block, _: noted("compute", block, seconds[1]),
         write=lambda block, _: noted("write", block, seconds[2]),
     )
+
+
+def note(mark: Path, text: str) -> None:
+    """Write a file that nobody reads half; names of marks have blanks."""
+    new = mark.with_name(uuid.uuid4().hex)
+    new.write_text(text)
+    new.replace(mark)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something, as long as a busy machine may take."""
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
 
 
 def events(folder: Path, step: str = "") -> list[Event]:
@@ -67,6 +80,11 @@ def events(folder: Path, step: str = "") -> list[Event]:
         start, end = map(float, path.read_text().split())
         found.append(Event(name, int(block), int(pid), start, end))
     return sorted(found, key=lambda event: event.start)
+
+
+def pids(folder: Path) -> set[int]:
+    """Processes that worked."""
+    return {event.pid for event in events(folder)}
 
 
 def written(folder: Path) -> Counter[int]:
@@ -100,18 +118,31 @@ def tries_of_a_killer() -> str:
 
 
 def every_block_runs_once(folder: Path) -> None:
-    run(job(folder, (0, 0.2, 0)), 20)  # long enough for the second worker to come in
+    count = 2 if on_cluster() else 1
+
+    def waits_for_both(_: int) -> None:
+        until(lambda: len(pids(folder)) == count)
+
+    run(job(folder, compute=waits_for_both), 20)
     assert written(folder) == Counter(range(20))
     assert Counter(event.block for event in events(folder, "compute")) == Counter(range(20))
-    if on_cluster():
-        assert len({event.pid for event in events(folder)}) == 2
-        assert os.getpid() not in {event.pid for event in events(folder)}
+    assert (os.getpid() in pids(folder)) != on_cluster()
 
 
 def the_next_block_loads_while_one_computes_and_the_last_one_writes(folder: Path) -> None:
-    """One core for each process: the fixtures see to that."""
-    run(job(folder, (0.06, 0.12, 0.06)), 20)
-    found = events(folder)
+    """One core for each process: the fixtures see to that. Longer steps mind less what holds them up."""
+    for unit_s in (0.06, 0.25, 1.0):
+        turn = folder / f"{unit_s}"
+        turn.mkdir()
+        run(job(turn, (unit_s, 2 * unit_s, unit_s)), 20)
+        if overlap(turn):
+            return
+    raise AssertionError("steps of different blocks hardly overlapped")
+
+
+def overlap(folder: Path) -> bool:
+    """Whether steps of different blocks overlap well; none may do so more than allowed."""
+    found, well = events(folder), True
     for pid in {event.pid for event in found}:
         mine = [event for event in found if event.pid == pid]
         spans = {step: [(e.start, e.end) for e in mine if e.step == step] for step in ("load", "compute", "write")}
@@ -126,9 +157,10 @@ def the_next_block_loads_while_one_computes_and_the_last_one_writes(folder: Path
                 a for a in mine for b in mine if (a.step, b.step) == (step, "compute")
                 and a.block != b.block and a.start < b.end and b.start < a.end
             ]  # fmt: skip
-            assert len(overlapping) > len(blocks) / 3
+            well &= len(overlapping) > len(blocks) / 3
         alone = sum(end - start for step in spans.values() for start, end in step)
-        assert max(e.end for e in mine) - min(e.start for e in mine) < 0.85 * alone
+        well &= max(e.end for e in mine) - min(e.start for e in mine) < 0.85 * alone
+    return well
 
 
 def a_passing_fault_is_tried_again(folder: Path) -> None:
@@ -174,15 +206,13 @@ def after_eight_failures_in_a_row_the_rest_is_left(folder: Path) -> None:
 def a_block_that_hangs_is_given_up_and_all_others_done(folder: Path) -> None:
     def hangs(block: int) -> None:
         if block == 2:
-            time.sleep(300)
+            time.sleep(3600)
 
-    start = time.monotonic()
-    with compute_for(1.5), pytest.raises(TimeoutError, match=r"took longer than 1\.5 s to compute") as caught:
+    with compute_for(3.0), pytest.raises(TimeoutError, match=r"took longer than 3 s to compute") as caught:
         run(job(folder, (0, 0.05, 0), compute=hangs), 10)
     assert f"block 2 was set aside after {tries_of_a_killer()}: TimeoutError" in caught.value.__notes__[0]
     assert "9 of 10 blocks are done" in caught.value.__notes__[-1]
     assert set(written(folder)) == set(range(10)) - {2}
-    assert time.monotonic() - start < 60
 
 
 def results_come_in_the_order_of_items(folder: Path) -> None:
@@ -209,15 +239,18 @@ def when_a_worker_is_killed_only_the_block_it_computed_is_computed_again(folder:
     def dies_once(block: int) -> None:
         if block == 6 and not (folder / "died").exists():
             (folder / "died").touch()
-            time.sleep(0.5)  # what else it has is written by then, or waits
+            mine = {event.block for event in events(folder, "compute") if event.pid == os.getpid()}
+            # The others are done, and the driver knows: it has sent two more, as many as may wait beside this one.
+            until(lambda: sum(event.pid == os.getpid() for event in events(folder, "load")) == len(mine) + 2)
             os.kill(os.getpid(), signal.SIGKILL)
+        if (folder / "died").exists():
+            until(lambda: len(pids(folder)) >= 3)  # another worker comes
 
-    run(job(folder, (0, 0.1, 0), compute=dies_once), 60)
+    run(job(folder, (0, 0.02, 0), compute=dies_once), 60)
     assert (folder / "died").exists()
     assert written(folder) == Counter(range(60))
     again = Counter(event.block for event in events(folder, "compute")) - Counter(range(60))
     assert again == Counter([6])
-    assert len({event.pid for event in events(folder)}) >= 3, "the worker was replaced"
 
 
 def a_block_that_kills_its_worker_takes_no_other_with_it(folder: Path) -> None:

@@ -18,8 +18,8 @@ import shapely
 import xarray as xr
 import yaml
 
-from glacierscale.cli import main
 from glacierscale.store import Store
+from tests.commands import main
 
 CATALOG = Path(__file__).resolve().parents[2] / "catalogs" / "demo.yaml"
 

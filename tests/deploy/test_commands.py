@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,34 +84,37 @@ def test_features_are_made_on_the_scheduler_that_the_job_brings(built: dict[str,
             assert parsed(words)[1].dask == f"tcp://{job['metadata']['name']}-scheduler:{port['port']}"
 
 
-@pytest.mark.parametrize("overlay", ["cpu", "gpu"])
-def test_the_large_region_is_told_the_same_step_by_step_and_in_its_run_file(
-    built: dict[str, Objects], overlay: str
+@pytest.mark.parametrize(("overlay", "region"), [("cpu", "scandinavia"), ("gpu", "scandinavia"), ("gpu", "iceland")])
+def test_a_region_is_told_the_same_step_by_step_and_in_its_run_file(
+    built: dict[str, Objects], overlay: str, region: str
 ) -> None:
-    tables = named(built[overlay], "ConfigMap", "glacierscale-commands")["data"]
-    steps = {
-        words[0]: parsed(words)[0]
-        for name in ("ingest.txt", "features.txt", "train.txt")
-        for words in manifests.table(tables[name], **ENVIRONMENT)
-    }
-    whole, _ = parsed(manifests.table(tables["reconstruct.txt"], **ENVIRONMENT)[0])
-    plan = read_plan(ROOT / whole["file"])
-    assert set(steps) == {"ingest", "featurize", "train", "evaluate"}
+    tables = dict(named(built[overlay], "ConfigMap", "glacierscale-commands")["data"])
+    out = f"{ENVIRONMENT['OUT']}/{region}"
+    [whole] = [w for w in manifests.table(tables.pop("reconstruct.txt"), **ENVIRONMENT) if w[-1] == out]
+    lines = [words for text in tables.values() for words in manifests.table(text, **ENVIRONMENT)]
+    steps = {words[0]: parsed(words)[0] for words in lines if any(f"{word}/".startswith(f"{out}/") for word in words)}
+    file = ROOT / str(whole[1])
+    plan, patches = read_plan(file), {"rasterize": out} if region == "iceland" else {}
     assert steps["ingest"]["region"] == plan.region
-    assert steps["ingest"]["options"].data == whole["data"]
-    assert (ROOT / whole["file"]).parent / plan.catalog == (ROOT / whole["file"]).parent / ".." / ".." / str(
-        steps["ingest"]["catalog"]
-    )
-    for verb in ("featurize", "train", "evaluate"):
+    assert steps["ingest"]["options"] == replace(plan.ingest, data=ENVIRONMENT["DATA"])
+    assert (file.parent / plan.catalog).resolve() == ROOT / str(steps["ingest"]["catalog"])
+    for verb in {"featurize", "train", "evaluate"} | set(patches):
         assert steps[verb]["options"] == getattr(plan, verb), verb
-    places = {verb: str(given["to"]) for verb, given in steps.items()}
-    out = str(whole["to"])
-    assert places == {
+    assert {verb: str(given["to"]) for verb, given in steps.items()} == patches | {
         "ingest": f"{out}/cube.zarr",
         "featurize": f"{out}/features.zarr",
         "train": f"{out}/model",
         "evaluate": out,
     }
+
+
+def test_gpus_train_only_nets_that_gain_from_them(built: dict[str, Objects]) -> None:
+    gain = {"hybrid", "cnn"}
+    tables = named(built["gpu"], "ConfigMap", "glacierscale-commands")["data"]
+    for job in (one for one in built["gpu"] if one["kind"] == "RayJob"):
+        words = manifests.table(tables[job["spec"]["entrypoint"].split("/")[-1]], **ENVIRONMENT)[0]
+        given, cluster = parsed(words)
+        assert set(given["options"].nets) & gain == (set(given["options"].nets) if cluster.gpus_per_worker else set())
 
 
 def shell_lines(text: str) -> list[str]:
@@ -126,12 +130,23 @@ def test_every_command_of_the_runbook_is_one_of_ours_or_names_what_exists(built:
     for words in ours:
         parsed(shlex.split(words))
     there = {f"{one['kind'].lower()}/{one['metadata']['name']}" for one in built["gpu"]}
-    there |= {"service/features-scheduler"}  # the operator's
+    there |= {"service/features-scheduler", "job/train"}  # the operators'
     for line in lines:
         for path in re.findall(r"(?<![\w/:])deploy/[\w./-]+", line):
             assert (ROOT / path).exists(), line
         for name in re.findall(r"\b(?:job|pod|service|rayjob|daskjob)/[\w-]+", line):
             assert name in there, line
+
+
+def test_every_line_of_the_runbook_for_kubectl_has_options_that_it_knows(kubectl: str) -> None:
+    lines = [line for line in shell_lines((DEPLOY / "RUNBOOK.md").read_text()) if line.startswith("kubectl ")]
+    inner = [found for line in lines for found in re.findall(r"\$\((kubectl .*?\})\'\)", line)]
+    assert (len(lines) > 30, len(inner)) == (True, 2)
+    for line in [*lines, *(f"{one}'" for one in inner)]:
+        words = shlex.split(re.sub(r"\$\(.*?\)", "x", line.split(" | ")[0]), comments=True)
+        own = words[1 : words.index("--") if "--" in words else None]
+        said = subprocess.run([kubectl, *own, "--help"], capture_output=True, text=True, check=False)
+        assert said.returncode == 0, f"{line}: {said.stderr}"
 
 
 def test_each_step_of_the_runbook_is_waited_for_before_the_next_is_started(built: dict[str, Objects]) -> None:

@@ -206,31 +206,46 @@ def test_an_indexed_job_has_one_index_for_each_line_and_each_line_its_own_output
     assert len({line[line.index("--to") + 1] for line in lines}) == len(lines)
 
 
-@pytest.mark.parametrize("overlay", ["cpu", "gpu"])
+@pytest.mark.parametrize(("overlay", "name"), [("cpu", "train"), ("gpu", "train"), ("gpu", "train-gpu")])
 def test_ray_has_the_version_of_the_image_and_as_many_workers_as_training_asks_for(
-    built: dict[str, Objects], overlay: str
+    built: dict[str, Objects], overlay: str, name: str
 ) -> None:
     assert RAY is not None
-    job = named(built[overlay], "RayJob", "train")["spec"]
-    text = named(built[overlay], "ConfigMap", "glacierscale-commands")["data"]["train.txt"]
+    job = named(built[overlay], "RayJob", name)["spec"]
+    text = named(built[overlay], "ConfigMap", "glacierscale-commands")["data"][f"{name}.txt"]
     words = manifests.table(text, OUT="s3://ice", DATA="/data")[0]
     [group] = job["rayClusterSpec"]["workerGroupSpecs"]
-    gpus = group["template"]["spec"]["containers"][0]["resources"]["limits"].get("nvidia.com/gpu", 0)
-    assert job["entrypoint"] == "glacierscale-job /etc/glacierscale/train.txt"
-    assert words[words.index("--workers") + 1] == str(group["replicas"]) == str(group["maxReplicas"])
-    assert bool(gpus) is ("--gpus-per-worker" in words) is (overlay == "gpu")
+    wanted = group["template"]["spec"]["containers"][0]["resources"]
+    gpus = wanted["limits"].get("nvidia.com/gpu", 0)
+    assert job["entrypoint"] == f"glacierscale-job /etc/glacierscale/{name}.txt"
+    each = gpus or int(wanted["requests"]["cpu"])  # Ray puts a process on each core, as near to each other as it can
+    assert int(words[words.index("--workers") + 1]) == group["replicas"] * each == group["maxReplicas"] * each
+    assert bool(gpus) is ("--gpus-per-worker" in words) is (name == "train-gpu")
     for one in (job["rayClusterSpec"], named(built[overlay], "RayCluster", "glacierscale")["spec"]):
         assert one["rayVersion"] == RAY[1]
         assert one["authOptions"] == {"mode": "token"}
         assert one["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0", "no work beside the driver"
 
 
+def test_pods_count_the_cores_that_they_ask_for_and_jobs_of_a_laptop_all(objects: Objects, overlay: str) -> None:
+    asked = {"resourceFieldRef": {"resource": "requests.cpu"}}
+    found = [one for pod in pods(objects) for one in pod["containers"] if one["name"] != "submitter"]
+    ours = [one for one in found if one.get("command", [""])[0] != "dask"]  # workers of Dask are told their threads
+    assert len(ours) >= 4
+    for container in ours:
+        told = {one["name"]: one["valueFrom"] for one in container.get("env", [])}
+        alone = overlay == "laptop" and container["name"] != "data"
+        assert told.get("GLACIERSCALE_CORES") == (None if alone else asked)
+        assert told.get("OMP_NUM_THREADS") in (None, asked)
+
+
 def test_training_sizes_itself_where_no_queue_counts_it(built: dict[str, Objects]) -> None:
     cpu, gpu = (named(built[overlay], "RayJob", "train") for overlay in ("cpu", "gpu"))
     assert cpu["spec"]["rayClusterSpec"]["enableInTreeAutoscaling"]
     assert "kueue.x-k8s.io/queue-name" not in cpu["metadata"]["labels"]
-    assert gpu["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "glacierscale"
-    assert not gpu["spec"]["rayClusterSpec"]["enableInTreeAutoscaling"], "Kueue refuses it"
+    for one in (gpu, named(built["gpu"], "RayJob", "train-gpu")):
+        assert one["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "glacierscale"
+        assert not one["spec"]["rayClusterSpec"]["enableInTreeAutoscaling"], "Kueue refuses it"
 
 
 def tolerates(pod: dict[str, Any], taint: dict[str, str]) -> bool:

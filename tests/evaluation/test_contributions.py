@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from glacierscale import provenance
 from glacierscale.evaluation import contributions as module
 from glacierscale.evaluation.contributions import contributions, shapley
 from glacierscale.models.lasso import Lasso
@@ -177,14 +178,14 @@ def test_a_subregion_without_climate_in_the_reference_years_has_no_rows(model: A
     lacking = data.assign(subregion=("glacier", np.array(["west", "west", "east", "east", "west", "west"])))
     lacking = lacking.copy(deep=True)
     lacking.predictors.values[2:4, :3] = np.nan
-    recipe = {**data.attrs["recipe"], "reference_years": [1991, 1993]}
+    recipe = {**provenance.nested(data.attrs["recipe"]), "reference_years": [1991, 1993]}
     found = contributions(model, lacking.assign_attrs(recipe=recipe), ALL)
     assert set(found.subregion) == {"", "west"}
     assert np.isfinite(found.anomaly).all()
 
 
 def test_anomalies_refer_to_the_reference_years_of_the_features(model: Any, data: xr.Dataset) -> None:
-    recipe = {**data.attrs["recipe"], "reference_years": [1991, 1999]}
+    recipe = {**provenance.nested(data.attrs["recipe"]), "reference_years": [1991, 1999]}
     found = wide(contributions(model, data.assign_attrs(recipe=recipe), ALL))
     assert (found.loc[(slice(None), 1991), "total"].abs() < 1e-6).all()
 
@@ -192,7 +193,7 @@ def test_anomalies_refer_to_the_reference_years_of_the_features(model: Any, data
 def test_a_region_without_climate_in_the_reference_years_is_refused(model: Any, data: xr.Dataset) -> None:
     lacking = data.copy(deep=True)
     lacking.predictors.values[:, :3] = np.nan
-    recipe = {**data.attrs["recipe"], "reference_years": [1991, 1993]}
+    recipe = {**provenance.nested(data.attrs["recipe"]), "reference_years": [1991, 1993]}
     with pytest.raises(ValueError, match=r"no glacier has climate in the reference years 1991\.\.1993; featurize with"):
         contributions(model, lacking.assign_attrs(recipe=recipe), ALL)
 

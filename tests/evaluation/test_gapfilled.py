@@ -115,8 +115,9 @@ def test_on_the_french_glaciers_it_beats_the_same_year_mean(shared: Path) -> Non
         test, train = np.flatnonzero(rows.unit_id == unit), np.flatnonzero(rows.unit_id != unit)
         trend = lasso(predictors, rows.observed, train, rows.unit_id)
         std = np.full(len(rows.observed), np.std((rows.observed - trend)[train]))
-        blind = np.full(len(rows.observed), np.nan)
-        mean, _ = gapfilled.held_out(rows, train, test, places, trend, std, blind)
+        unseen = np.full(len(rows.observed), np.nan)
+        unseen[train] = without_each(predictors[train], rows.observed[train], rows.unit_id[train])
+        mean, _ = gapfilled.held_out(rows, train, test, places, trend, std, unseen, unseen)
         same = rows.hydro_year[train] == rows.hydro_year[test][:, None]
         naive = same @ rows.observed[train] / same.sum(axis=1)
         for name, found in {"gapfilled": mean, "same_year_mean": naive, "climate": trend[test]}.items():
@@ -155,6 +156,16 @@ def french(folder: Path) -> tuple[Any, Places, np.ndarray]:
     names, at = np.unique(unit, return_index=True)
     places = Places(unit_id=names, lon=lon[at], lat=lat[at], height_m=height[at])
     return rows, places, np.column_stack([summer, winter, height, lon, lat])
+
+
+def without_each(predictors: np.ndarray, observed: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Out of bag by five groups of glaciers."""
+    from sklearn.model_selection import GroupKFold
+
+    found = np.full(len(observed), np.nan)
+    for inner, outer in GroupKFold(5).split(predictors, groups=unit):
+        found[outer] = lasso(predictors, observed, inner, unit)[outer]
+    return found
 
 
 def lasso(predictors: np.ndarray, observed: np.ndarray, train: np.ndarray, unit: np.ndarray) -> np.ndarray:

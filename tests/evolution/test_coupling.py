@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from glacierscale import schema
+from glacierscale import provenance, schema
 from glacierscale.evolution import geometry
 from glacierscale.evolution.coupling import Coupling, Local, Rows, teller
 from glacierscale.evolution.futures import Futures
@@ -116,7 +116,7 @@ def test_a_surface_that_sinks_loses_more(made: Any, model: Any) -> None:
 
 def test_precipitation_follows_the_mean_elevation_where_featurize_let_it(made: Any, model: Any) -> None:
     _, features, ices = made
-    recipe = {**features.attrs["recipe"], "precip_gradient_per_km": 0.4, "precip_factor": 1.5}
+    recipe = {**provenance.nested(features.attrs["recipe"]), "precip_gradient_per_km": 0.4, "precip_factor": 1.5}
     raised = features.assign_attrs(recipe=recipe)
     row = next(iter(ices))
     site = Site.of(raised, row, int(YEARS[0]))

@@ -10,7 +10,7 @@ import torch
 
 from glacierscale.evolution import geometry
 from glacierscale.evolution.packing import Columns, pack
-from glacierscale.evolution.topography import Around, Nodes, area_at, topography
+from glacierscale.evolution.topography import Around, Levels, area_at, topography
 from glacierscale.features import terrain
 
 SIZE, DX = 12, 100.0
@@ -24,7 +24,7 @@ def rows_of(ice: geometry.Ice, *thickness: torch.Tensor) -> tuple[Columns, Aroun
 
 def at_levels(ice: geometry.Ice, lowest_m: float, step_m: float, nodes: int) -> np.ndarray:
     columns, _ = rows_of(ice, ice.thickness)
-    levels = Nodes(lowest_m=np.array([lowest_m]), first=np.array([0, nodes]), step_m=step_m)
+    levels = Levels(lowest_m=np.array([lowest_m]), first=np.array([0, nodes]), step_m=step_m)
     return area_at(columns, columns.area, levels)
 
 

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from glacierscale import synthetic
-from glacierscale.cli import main
 from glacierscale.pipeline import read_plan
 from glacierscale.store import Store
+from tests.commands import main
 
 SECTION = {
     "first": 2005,
@@ -74,11 +74,6 @@ def test_a_run_file_lets_glaciers_evolve_and_changes_nothing_when_run_again(
     main(words)
     assert "evolve      " in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
-
-
-def test_a_run_file_without_the_section_does_not_evolve(small_run_file: Path, small_run: Path) -> None:
-    assert read_plan(small_run_file).evolve is None
-    assert list(small_run.glob("ice*")) == []
 
 
 def test_a_section_that_is_wrong_is_named(given: tuple[Path, Path], tmp_path: Path) -> None:

@@ -35,6 +35,9 @@ _YEARS = """(name) => Bokeh.documents[0].get_model_by_name(name).center
   .filter((one) => one.dimension == "height" && one.visible).map((one) => one.location)"""
 
 
+_TERMINATED = "terminated; run the same command again to continue.\n"
+
+
 class Served:
     """A running `glacierscale explore`."""
 
@@ -46,7 +49,7 @@ class Served:
         """Send a signal; exit code and what was said to stderr."""
         if self.process.poll() is None:
             self.process.send_signal(with_signal)
-        _, errors = self.process.communicate(timeout=30)
+        _, errors = self.process.communicate(timeout=120)
         return self.process.returncode, errors
 
 
@@ -69,13 +72,14 @@ def served(*words: str | Path, before: str = "pass") -> Iterator[Served]:
     assert process.stdout is not None
     said = process.stdout.readline()
     if not said:
-        raise RuntimeError(process.communicate(timeout=30)[1])
+        raise RuntimeError(process.communicate(timeout=120)[1])
     running = Served(process, said)
     try:
         yield running
     finally:
-        code_and_errors = running.end()
-    assert code_and_errors == (143, "terminated; run the same command again to continue.\n"), code_and_errors
+        ended = process.poll() is not None  # by the test, which read the rest
+        code_and_errors = (143, _TERMINATED) if ended else running.end()
+    assert code_and_errors == (143, _TERMINATED), code_and_errors
 
 
 class Hub:
@@ -158,8 +162,8 @@ class Tab:
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("console", self._note)
         self.page.on("response", lambda answer: answer.ok or self.wrong.append(f"{answer.status} {answer.url}"))
-        self.page.goto(url)
-        self.wait(lambda: self.columns("map", column) != [], "a coloured map", 25)
+        self.page.goto(url, timeout=60_000)
+        self.wait(lambda: self.columns("map", column) != [] and self.text.strip() != "", "a coloured map")
 
     def _note(self, message: Any) -> None:
         if message.type in ("error", "warning"):
@@ -173,7 +177,7 @@ class Tab:
             url for url in self.asked if not url.startswith(("data:", "blob:")) and urlsplit(url).hostname not in here
         ]
 
-    def wait(self, done: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    def wait(self, done: Callable[[], bool], what: str, seconds: float = 60) -> None:
         """Wait until something is so."""
         until = time.monotonic() + seconds
         while True:

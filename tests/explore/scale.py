@@ -138,7 +138,8 @@ def _write(url: str, kind: schema.Schema, axes: xr.Dataset, who: dict[str, Any],
     sizes = {"glacier": count} | ({} if "member" in axes.sizes else {"member": MEMBERS})
     without = [name for name, variable in kind.variables.items() if variable.optional]
     stamp = Stamp(verb=verb, options={"glaciers": count}, inputs=MODEL)
-    store.declare(axes, stamp, sizes=sizes, chunks={"glacier": per_block}, without=without)
+    known = axes.assign({name: ("glacier", who[name]) for name in schema.IDENTITY})
+    store.declare(known, stamp, sizes=sizes, chunks={"glacier": per_block}, without=without)
     for block in store.missing():
         part = {name: values[block.slice] for name, values in who.items()}
         store.write(block, part | make(part, axes, block.start))

@@ -121,3 +121,11 @@ def test_unknown_ground_between_known_cells_does_not_hide_them(cube: Any) -> Non
     assert shade is not None
     assert np.isfinite(shade.shade).mean() > 0.7
     assert shaded(cube, np.full_like(elevation, np.nan)) is None
+
+
+def test_a_narrow_strip_of_terrain_has_its_light(cube: Any) -> None:
+    strip = cube.open().load().isel(y=slice(0, 4))
+    source = Source(cube, strip, np.arange(strip.sizes["glacier"]))
+    shade = ground.hillshade(source, strip.lon.values, most=10)
+    assert shade is not None
+    assert np.isfinite(shade.shade).any()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glacierscale.exploration.atlas import open_atlas
+from glacierscale.exploration.atlas import LeftOut, open_atlas
 from glacierscale.provenance import Input
 from glacierscale.store import Store, StoreError
 from tests.explore import scale
@@ -78,6 +78,10 @@ def test_other_stores_are_matched_by_identifier_where_they_have_some_of_the_glac
     other_way = open_atlas(f"{small_folder}/smb.zarr", scale.make(tmp_path / "few", 5, stores=("ice",)))
     assert np.isfinite(other_way.values("area")).tolist() == [True] * 5 + [False] * 7
     assert other_way.evolution(8, "area")["mean"].isna().all()
+    for name in ("volume", "future_smb", "thickness", "sea_level"):
+        assert other_way.region(name, glaciers=[8, 9])["mean"].isna().all()
+        together = other_way.region(name, glaciers=[3, 8])["mean"]
+        np.testing.assert_array_equal(together, other_way.region(name, glaciers=[3])["mean"])
 
 
 def test_a_place_that_is_no_store_is_refused_with_what_was_expected(small_folder: str, tmp_path: Path) -> None:
@@ -102,7 +106,12 @@ def test_an_unfinished_store_is_refused_where_it_is_named_and_left_out_of_a_fold
     (tmp_path / "run" / "ice.zarr" / ".blocks" / f"{store.blocks()[1].name}.json").unlink()
     with pytest.raises(StoreError, match=r"ice.zarr is unfinished: 1 blocks are missing.*`glacierscale evolve`"):
         open_atlas(tmp_path / "run" / "smb.zarr", tmp_path / "run" / "ice.zarr")
-    assert [Path(place).name for place in open_atlas(tmp_path / "run").places] == ["smb.zarr", "cube.zarr"]
+    atlas = open_atlas(tmp_path / "run")
+    assert [Path(place).name for place in atlas.places] == ["smb.zarr", "cube.zarr"]
+    left = LeftOut(url=f"{tmp_path}/run/ice.zarr", why="1 block is missing", command="glacierscale evolve")
+    assert atlas.left_out == (left,)
+    assert open_atlas(tmp_path / "run", tmp_path / "run").left_out == (left,)
+    assert open_atlas(small_folder).left_out == ()
     for name in ("smb", "cube"):
         shutil.rmtree(tmp_path / "run" / f"{name}.zarr")
     with pytest.raises(StoreError, match=r"holds no finished store; begun are .*ice.zarr. Run the same command"):
@@ -186,6 +195,18 @@ def test_on_object_storage_a_glacier_costs_a_few_requests(s3: S3, fault_proxy: F
     last = course[course.scenario == "ssp585"].iloc[-1]
     np.testing.assert_allclose(values[120], last["mean"], rtol=1e-5)
     np.testing.assert_allclose(balance.smb.mean(), atlas.values("smb_mean")[120], rtol=1e-5)
+
+
+def test_opening_on_object_storage_costs_no_request_for_each_block(s3: S3, fault_proxy: FaultProxy) -> None:
+    few, many = (scale.make(s3.url(name), 60, per_block=dict.fromkeys(("cube", "smb", "ice"), length))
+                 for name, length in (("few", 60), ("many", 2)))  # fmt: skip
+    counts = []
+    for url in (few, many):
+        fault_proxy.clear()
+        assert len(open_atlas(url).glaciers) == 60
+        counts.append(fault_proxy.requests)
+    assert counts[0] < 70
+    assert counts[1] == counts[0] + 29  # why glaciers were set aside is known by blocks
 
 
 def test_object_storage_without_a_store_is_refused(s3: S3) -> None:

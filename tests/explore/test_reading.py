@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from glacierscale.exploration.atlas import open_atlas
@@ -40,19 +44,43 @@ def test_series_of_a_glacier_read_its_own_chunks_alone(small_folder: str, tmp_pa
 
 
 def test_what_was_not_asked_for_longest_goes_first_when_the_cache_is_full() -> None:
-    cache = Cache(most_bytes=2000)
-    for key in "ab":
-        cache.put(key, np.zeros(100))
-    assert cache.get("a") is not None
-    cache.put("c", np.zeros(100))
-    assert cache.get("b") is None
-    assert cache.get("a") is not None
+    cache, made = Cache(most_bytes=2000), []
+
+    def ask(key: str, size: int = 100) -> None:
+        cache.made(key, lambda: made.append(key) or np.zeros(size))  # type: ignore[func-returns-value]
+
+    for key in "abacab":
+        ask(key)
+    assert made == ["a", "b", "c", "b"]
     assert cache.bytes == 1600
-    cache.put("a", np.zeros(10))
-    assert cache.bytes == 880
-    cache.put("large", np.zeros(1000))
+    ask("large", 1000)
     assert cache.bytes == 8000  # what is needed now is kept, alone
-    assert cache.get("large") is not None
+    ask("large")
+    ask("a")
+    assert made[4:] == ["large", "a"]
+
+
+def test_a_reading_that_fails_is_tried_again_by_those_who_wait_and_leaves_nothing() -> None:
+    cache, tries = Cache(), []  # type: ignore[var-annotated]
+
+    def make() -> npt.NDArray[Any]:
+        time.sleep(0.01)
+        tries.append(len(tries))
+        if len(tries) < 3:
+            raise StoreError("not now")
+        return np.ones(1)
+
+    def ask(_: int) -> float | str:
+        try:
+            return float(cache.made("key", make)[0])
+        except StoreError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, range(8)))
+    assert sorted(map(str, found)) == ["1.0"] * 6 + ["not now"] * 2
+    assert len(tries) == 3
+    assert cache._making == set()
 
 
 def test_values_are_the_same_where_members_do_not_fit_into_the_cache(small_folder: str) -> None:

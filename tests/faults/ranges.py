@@ -93,7 +93,9 @@ class Range:
 
     def environment(self, stage: str) -> dict[str, str]:
         """Variables that a stage is run with."""
-        return {"GLACIERSCALE_CHECKPOINT_SECONDS": CHECKPOINT_S} if stage == "train" else {}
+        # One core: two threads would wait for each other at every step of networks as small as these.
+        quick = {"GLACIERSCALE_CHECKPOINT_SECONDS": CHECKPOINT_S, "GLACIERSCALE_CORES": "1"}
+        return quick if stage == "train" else {}
 
 
 def written(folder: Path, glaciers: int, observed: int) -> Range:

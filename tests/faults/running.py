@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LEFT_OVERS = (".lease", "checkpoints", "declaring")
 """What no finished output holds, beside files of which the name ends in # and a number."""
 DEADLINE_S = 240.0
+_CORES = "GLACIERSCALE_CORES"
+"""Other tests have one core each; a command here works on all, as a user's does."""
 
 _IMPORTED = [
     *("pytest", "glacierscale.cli", "glacierscale.pipeline", "glacierscale.catalog", "glacierscale.store.layout"),
@@ -123,8 +125,8 @@ def start(words: Sequence[str], folder: Path, *, env: Mapping[str, str] | None =
         Where what it says and does is written down.
     env : mapping
         Variables to add.
-    gate : Event
-        What to wait for once started.
+    gate : Barrier
+        Where to wait, once started, for all others.
     """
     folder.mkdir(parents=True, exist_ok=True)
     number = sum(1 for _ in folder.glob("*.said"))
@@ -143,6 +145,7 @@ def run(words: Sequence[str], folder: Path, **how: Any) -> tuple[int, str]:
 
 def _command(words: list[str], env: dict[str, str], said: str, trace: str, gate: Any) -> None:
     """The forked process."""
+    os.environ.pop(_CORES, None)
     os.environ.update(env)
     output = os.open(said, os.O_WRONLY | os.O_APPEND)
     os.dup2(output, 1)
@@ -195,7 +198,8 @@ def _tell_work(trace: str) -> None:
 def environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment, the package that is tested, and variables to add."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, "PYTHONPATH": path, **(env or {})}
+    kept = {name: value for name, value in os.environ.items() if name != _CORES}
+    return {**kept, "PYTHONPATH": path, **(env or {})}
 
 
 def spawn(

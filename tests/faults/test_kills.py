@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import time
@@ -10,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from glacierscale.compute import cores
 from glacierscale.compute.memory import AHEAD
 from tests.faults import ranges, running
 from tests.faults.conftest import Told
 
-CORES = cores()
+CORES = len(os.sched_getaffinity(0))
 
 
 @dataclass

@@ -15,10 +15,8 @@ from tests.faults.conftest import Told
 
 def start_together(given: ranges.Range, stage: str, count: int, folder: Path, told: Told) -> None:
     given.calm(stage)
-    gate, out, since = running.server().Event(), folder / "out", time.monotonic()
+    gate, out, since = running.server().Barrier(count), folder / "out", time.monotonic()
     all_of_them = [running.start(given.words(stage, out), folder / "said", gate=gate) for _ in range(count)]
-    time.sleep(1.0)  # for the last one to wait at the gate
-    gate.set()
     ended = [(one.wait(), one.words(), one.work()) for one in all_of_them]
     codes = Counter(code for code, _, _ in ended)
     wrote = [number for number, (_, _, work) in enumerate(ended) if work.written or work.steps]

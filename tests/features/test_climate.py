@@ -111,3 +111,9 @@ def test_balance_terms_of_two_bands_by_hand() -> None:
     degree, snow = climate.band_balance_terms(temp, precip, lapse, rise, weight, 1e-3)
     assert degree.item() == pytest.approx(365.25 * (0.25 * 30 + 0.75 * 1), rel=1e-6)
     assert snow.item() == pytest.approx(12 * 10 * 0.75 * 0.5)
+
+
+def test_precipitation_grows_with_height_and_is_never_negative() -> None:
+    rise = np.array([-20_000.0, 0.0, 1000.0])
+    found = climate.precipitation_factor(rise, precip_factor=1.5, gradient_per_km=0.1)
+    np.testing.assert_allclose(found, [0.0, 1.5, 1.65])

@@ -8,10 +8,11 @@ import pickle
 import numpy as np
 import pytest
 
-from glacierscale.models import gapfill
+from glacierscale.models import contrast, gapfill
+from glacierscale.models.contrast import Doubt
 from glacierscale.models.covariance import Covariance, Pairs, learn
 from glacierscale.models.gapfill import Gapfill, predictive_std
-from glacierscale.models.observed import Observed, Places, contrast
+from glacierscale.models.observed import Observed, Places
 
 YEARS = 6
 COVARIANCE = Covariance(
@@ -25,6 +26,7 @@ COVARIANCE = Covariance(
     glacier=150.0,
     rest=250.0,
 )
+DOUBT = Doubt(share=0.7, std=0.2)
 
 
 def places(count: int = 4, seed: int = 1) -> Places:
@@ -54,6 +56,7 @@ def observed(value: np.ndarray | None = None, sigma: float = 200.0) -> Observed:
         value=rng.normal(-500, 800, 11) if value is None else value,
         sigma=np.array([sigma] * 9 + [60.0, 90.0]),
         blind=np.full(11, np.nan),
+        unseen=np.full(11, np.nan),
     )
 
 
@@ -81,7 +84,9 @@ def dense(found: Observed, place: Places, height_m: float) -> tuple[np.ndarray, 
     return covariance, functional, np.arange(len(found.units), count)
 
 
-def conditional(found: Observed, place: Places, trend: np.ndarray, left_out: int = -1) -> tuple[np.ndarray, np.ndarray]:
+def conditional(
+    found: Observed, place: Places, trend: np.ndarray, left_out: int = -1, share: float = DOUBT.share
+) -> tuple[np.ndarray, np.ndarray]:
     """The same by brute force: one Gaussian over all cells, conditioned on all observations but one."""
     covariance, functional, at = dense(found, place, float(found.units.height_m.mean()))
     kept = np.array([n for n in range(len(found)) if n != left_out])
@@ -89,11 +94,11 @@ def conditional(found: Observed, place: Places, trend: np.ndarray, left_out: int
     matrix = functional[kept].reshape(len(kept), -1)
     gain = np.linalg.solve(matrix @ cells @ matrix.T + np.diag(found.sigma[kept] ** 2), matrix @ cells).T
     seen = np.isin(place.unit_id, found.units.unit_id).all()
-    taken = 0.0 if seen else contrast(found.units, found.trend, found)[found.unit]
+    taken = 0.0 if seen else share * contrast.of(found.units, found.trend, found)[found.unit]
     left = (found.value - found.trended + taken)[kept]
     after = (gain @ left).reshape(-1, YEARS)[at]
     variance = np.diag(cells - gain @ matrix @ cells).reshape(-1, YEARS)[at]
-    own = 0.0 if seen else contrast(place, trend, found)[:, None]
+    own = 0.0 if seen else share * contrast.of(place, trend, found)[:, None]
     return trend - own + after, variance
 
 
@@ -101,15 +106,17 @@ def test_the_prediction_is_that_of_one_dense_gaussian() -> None:
     found, elsewhere = observed(), places(3, seed=9)
     elsewhere = dataclasses.replace(elsewhere, unit_id=np.array(["x", "y", "z"]))
     trend = np.random.default_rng(4).normal(-400, 300, (3, YEARS))
-    mean, variance = Gapfill.of(found, COVARIANCE).predict(elsewhere, trend)
+    mean, variance = Gapfill.of(found, COVARIANCE, DOUBT).predict(elsewhere, trend)
     wanted, left = conditional(found, elsewhere, trend)
+    by_share = conditional(found, elsewhere, trend, share=1.0)[0] - conditional(found, elsewhere, trend, share=0.0)[0]
     np.testing.assert_allclose(mean, wanted, rtol=1e-9)
-    np.testing.assert_allclose(variance, left, rtol=1e-9)
+    np.testing.assert_allclose(variance, left + (DOUBT.std * by_share) ** 2, rtol=1e-9)
+    assert np.abs(by_share).max() > 50
 
 
 def test_an_observed_year_is_what_all_others_say_of_it() -> None:
     found = observed()
-    mean, variance = Gapfill.of(found, COVARIANCE).predict(found.units, found.trend)
+    mean, variance = Gapfill.of(found, COVARIANCE, DOUBT).predict(found.units, found.trend)
     for number in range(9):
         unit, year = found.unit[number], int(found.weight[number].argmax())
         wanted, left = conditional(found, found.units.take([unit]), found.trend[[unit]], left_out=number)
@@ -213,8 +220,67 @@ def test_what_is_learned_comes_near_the_covariance_that_made_the_residuals() -> 
     every = np.arange(units * years)
     whole = truth.between(pairs_of(every)) + 100.0**2 * np.eye(len(every))
     residual = np.linalg.cholesky(whole) @ rng.normal(size=len(every))
-    found = learn(pairs_of, residual, np.full(len(every), 100.0), unit)
+    found = learn(pairs_of, residual, np.full(len(every), 100.0), unit, np.zeros(len(every)))
     assert found.vicinity == pytest.approx(900, rel=0.35)
     assert found.rest == pytest.approx(200, rel=0.3)
     assert found.reach_km == pytest.approx(100, rel=0.6)
-    assert found == learn(pairs_of, residual, np.full(len(every), 100.0), unit)
+    assert found == learn(pairs_of, residual, np.full(len(every), 100.0), unit, np.zeros(len(every)))
+
+
+def ranges(believed: float, count: int, seed: int) -> Observed:
+    """Glaciers whose trend sets them apart by 400 kg m-2 or so, of which a share is true, and offsets of their own.
+
+    The trend fits what it has seen of each glacier; what had not seen it says the contrast alone.
+    """
+    rng = np.random.default_rng(seed)
+    units, years = places(count, seed), 12
+    contrast_kg_m2, offset = rng.normal(0, 400, count), rng.normal(0, 100, count)
+    true = believed * contrast_kg_m2 + offset
+    unit, year = np.repeat(np.arange(count), years), np.tile(np.arange(years), count)
+    weather = rng.normal(0, 300, years)
+    return Observed(
+        units=units,
+        trend=true[:, None] + np.zeros(years),
+        unit=unit,
+        weight=np.eye(years)[year],
+        value=true[unit] + weather[year] + rng.normal(0, 120, len(unit)),
+        sigma=np.full(len(unit), 100.0),
+        blind=contrast_kg_m2[unit],
+        unseen=contrast_kg_m2[unit],
+    )
+
+
+@pytest.mark.parametrize("believed", [0.0, 0.5, 1.0])
+def test_how_much_of_the_contrast_is_doubted_is_learned_from_predictions_that_had_not_seen_the_glacier(
+    believed: float,
+) -> None:
+    few, many = (Gapfill.of(ranges(believed, count, seed=5)).doubt for count in (9, 25))
+    for doubt in (few, many):
+        assert abs(doubt.share - (1 - believed)) < 3 * doubt.std
+        assert 0 <= doubt.share <= 1
+    assert many.std < few.std < 0.25
+
+
+def test_where_every_prediction_had_seen_its_glacier_the_prior_of_the_doubt_stays() -> None:
+    found = ranges(1.0, 9, seed=5)
+    nothing = np.full(len(found), np.nan)
+    doubt = Gapfill.of(dataclasses.replace(found, blind=nothing, unseen=nothing)).doubt
+    assert doubt == Doubt.before(9) == Doubt(share=80 / 89, std=0.5)
+
+
+def test_what_was_taken_off_without_knowing_is_in_the_spread_of_glaciers_that_were_not_observed() -> None:
+    found, elsewhere = observed(), places(3, seed=9)
+    elsewhere = dataclasses.replace(elsewhere, unit_id=np.array(["x", "y", "z"]))
+    trend = np.random.default_rng(4).normal(-400, 300, (3, YEARS))
+    sure, unsure = (Gapfill.of(found, COVARIANCE, Doubt(share=0.9, std=std)) for std in (0.0, 0.5))
+    assert (unsure.predict(elsewhere, trend)[1] > sure.predict(elsewhere, trend)[1]).all()
+    for one, other in zip(*(fill.predict(found.units, found.trend) for fill in (sure, unsure)), strict=True):
+        np.testing.assert_array_equal(one, other)  # observed glaciers keep theirs
+
+
+def test_a_trend_that_is_wide_of_everything_leaves_a_covariance_that_can_be_factored() -> None:
+    found = ranges(1.0, 9, seed=5)
+    nothing = np.full(len(found), np.nan)
+    fill = Gapfill.of(dataclasses.replace(found, trend=1e4 * found.trend, blind=nothing, unseen=nothing))
+    assert fill.covariance.glacier < 1.1 * np.exp(5) * Covariance().glacier
+    assert np.isfinite(fill.predict(found.units, found.trend)[0]).all()

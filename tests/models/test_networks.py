@@ -386,7 +386,7 @@ def test_the_monthly_network_is_told_climate_at_the_mean_elevation() -> None:
     ("given", "words"),
     [
         ({"kind": "mlp"}, r"net is 'mlp'; expected one of \['hybrid', 'cnn'\]"),
-        ({"slack": 1.01}, r"slack is 1.01; expected 0 \(pure physics\) to 1 \(free network\)"),
+        ({"slack": 1.01}, r"slack is 1.01; expected 0 \(a plain temperature-index model\) to 1 \(twice"),
         ({"slack": float("nan")}, "slack is nan"),
         ({"kernel": 4}, "kernel is 4; expected 1, 3, 5 or 7 cells"),
     ],

@@ -90,6 +90,8 @@ def test_a_saved_model_predicts_what_it_predicted_before(model: Any, rows: Any, 
             np.testing.assert_array_equal(again.predict(rows.design, net, fold), model.predict(rows.design, net, fold))
     for name in ("predictors", "residual_std", "unseen_std", "best_observed", "best_unobserved", "stamp", "row_kind"):
         assert json.dumps(getattr(again, name), default=str) == json.dumps(getattr(model, name), default=str)
+    for net, left in model.unseen_left.items():
+        np.testing.assert_array_equal(again.unseen_left[net], left)
     assert again.recipe == model.recipe
     np.testing.assert_array_equal(again.unit_id, model.unit_id)
     np.testing.assert_array_equal(again.hydro_year, model.hydro_year)

@@ -16,7 +16,7 @@ from tests import loopback
 
 FOLDER = loopback.ROOT / "notebooks"
 NAMES = sorted(path.name for path in FOLDER.glob("*.ipynb"))
-CELL_S, WHOLE_S = 400, 500
+CELL_S, WHOLE_S = 900, 1100
 
 
 def execute(name: str, folder: Path) -> nbformat.NotebookNode:

@@ -15,7 +15,7 @@ NAME = "04-laptop-to-cluster.ipynb"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_it_runs_from_nothing_and_all_places_write_the_same_bytes(tmp_path: Path) -> None:
     notebook = rerun(NAME, tmp_path)
     out = tmp_path / "notebooks" / "out" / "04-laptop-to-cluster"

@@ -13,7 +13,7 @@ NAME = "05-to-2100.ipynb"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_it_runs_from_nothing_and_what_it_says_of_the_results_is_so(tmp_path: Path) -> None:
     rerun(NAME, tmp_path)
     out = tmp_path / "notebooks" / "out" / "05-to-2100"

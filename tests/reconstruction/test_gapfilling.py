@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from glacierscale import provenance
 from glacierscale.features.tensors import featurize
 from glacierscale.models.glacier_years import observed_of
 from glacierscale.reconstruction import ReconstructOptions, reconstruct
@@ -81,7 +82,9 @@ def test_the_variables_are_written_beside_the_others_and_come_nearer_to_the_trut
     assert np.sqrt(np.mean(np.square(gaps))) < np.sqrt(np.mean(np.square(plain))) + 10
     np.testing.assert_array_equal(np.isfinite(found.smb_gapfilled), np.isfinite(found.smb))
     assert found.smb_gapfilled.attrs["units"] == "kg m-2"
-    assert set(found.attrs["gapfill"]) == set(found.attrs["net"].replace(" for observed glaciers,", "").split()[:1])
+    assert set(provenance.nested(found.attrs["gapfill"])) == set(
+        found.attrs["net"].replace(" for observed glaciers,", "").split()[:1]
+    )
 
 
 def test_without_the_option_they_are_absent(model_folder: Path, features: Any, tmp_path: Path) -> None:

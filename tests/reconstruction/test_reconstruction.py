@@ -22,17 +22,21 @@ from glacierscale.reconstruction import ReconstructOptions, reconstruct
 from glacierscale.store import Store, StoreError
 from tests.reconstruction.rewriting import rewritten
 
-SLOWLY = """
-import sys, time
+HALTING = """
+import sys, threading
+from pathlib import Path
 from glacierscale.reconstruction import reconstruct
 from glacierscale.store import Store
-write = Store.write
-def slowly(self, block, arrays):
-    write(self, block, arrays)
-    time.sleep(0.5)
-Store.write = slowly
+write, turn = Store.write, threading.Lock()
+def halting(self, block, arrays):
+    with turn:
+        if len(list(Path(self.url).glob(".blocks/glacier-*.json"))) == int(sys.argv[4]):
+            threading.Event().wait()
+        write(self, block, arrays)
+Store.write = halting
 reconstruct(sys.argv[1], sys.argv[2], to=sys.argv[3])
 """
+"""A reconstruction that writes some blocks and then waits to be killed."""
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -91,8 +95,9 @@ def test_killed_after_some_blocks_and_run_again_the_bytes_are_the_same(
     model_folder: Path, fine: Path, whole: Path, tmp_path: Path, done: int
 ) -> None:
     target = tmp_path / "smb.zarr"
-    running = subprocess.Popen([sys.executable, "-c", SLOWLY, str(model_folder), str(fine), str(target)])
-    deadline = time.monotonic() + 60
+    words = [str(model_folder), str(fine), str(target), str(done)]
+    running = subprocess.Popen([sys.executable, "-c", HALTING, *words])
+    deadline = time.monotonic() + 240
     while len(list(target.glob(".blocks/glacier-*.json"))) < done:
         assert running.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
@@ -100,9 +105,9 @@ def test_killed_after_some_blocks_and_run_again_the_bytes_are_the_same(
     running.send_signal(signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL
     written = {p.name: p.stat().st_mtime_ns for p in target.glob(".blocks/glacier-*.json")}
-    assert done <= len(written) < 6
+    assert len(written) == done
 
-    with pytest.raises(StoreError, match=f"is unfinished: {6 - len(written)} blocks are missing"):
+    with pytest.raises(StoreError, match=f"is unfinished: {6 - done} blocks are missing"):
         Store.at(target).open()
     reconstruct(model_folder, fine, to=target)
     assert files(target) == files(whole)

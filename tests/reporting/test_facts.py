@@ -97,12 +97,8 @@ def test_a_cube_is_not_needed(run):
     assert list(facts(smb, None)) == ["Options", "Software"]
 
 
-def test_the_training_options_of_a_model_beside_it_are_told(features, tmp_path):
-    from glacierscale.training.loop import train
-    from glacierscale.training.options import TrainOptions
-
-    options = TrainOptions(nets=("lasso",), hold_out=("logo", "lsygo"), members=2, interactions=False)
-    model = train(features, to=tmp_path / "model", options=options)
+def test_the_training_options_of_a_model_beside_it_are_told(model, model_folder, tmp_path):
+    shutil.copytree(model_folder, tmp_path / "model")
     entry = provenance.Input(url="../model", fingerprint=model.fingerprint)
     made = provenance.Stamp(verb="reconstruct", options={}, inputs={"model": entry})
     smb = declared(tmp_path / "smb.zarr", schema.RECONSTRUCTION, made, glacier=1, member=1)

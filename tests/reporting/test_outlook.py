@@ -25,22 +25,6 @@ def left(future, shares):
     return dataclasses.replace(future, volume=volume, area=volume)
 
 
-@pytest.mark.parametrize(
-    ("name", "label"),
-    [
-        ("rcp26", "RCP2.6"),
-        ("CCSM4_rcp85", "CCSM4 RCP8.5"),
-        ("ssp126", "SSP1-2.6"),
-        ("rcp26_plus_2k", "RCP2.6 +2 K"),
-        ("rcp26_plus2", "RCP2.6 +2"),
-        ("warm_dry", "warm dry"),
-        ("rcp2600", "rcp2600"),
-    ],
-)
-def test_scenarios_have_the_names_that_people_use(name, label):
-    assert outlook.scenario_label(name) == label
-
-
 @pytest.mark.parametrize(("share", "text"), [(0.0, "0"), (0.002, "<1"), (0.996, "100"), (0.256, "26")])
 def test_a_trace_is_not_nothing(share, text):
     assert outlook.per_cent(share) == text

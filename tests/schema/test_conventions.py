@@ -1,4 +1,4 @@
-"""What a kept checker of the CF conventions says of an extract of every kind of store."""
+"""What a kept checker of the CF conventions says of every kind of store, written as netCDF."""
 
 from __future__ import annotations
 
@@ -9,70 +9,29 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
+import rioxarray  # noqa: F401
 import xarray as xr
 
-from glacierscale import schema
-from glacierscale.provenance import Stamp
-from glacierscale.schema import Schema, Variable, conventions
-from glacierscale.store import Store, layout
-
-SIZE = 2
-
-
-def values(name: str, variable: Variable) -> Any:
-    """Something that fits a variable; axes run on."""
-    shape = [SIZE] * len(variable.dims)
-    if variable.dtype == "string":
-        return np.array([f"{name} {number}" for number in range(SIZE)])
-    number = np.arange(np.prod(shape)).reshape(shape)
-    if variable.dtype == "datetime64[ns]":
-        return np.datetime64("2000-10-01", "ns") + number * np.timedelta64(31, "D")
-    return (number + 1).astype(variable.dtype)
-
-
-def filled(kind: Schema, url: str) -> Store:
-    """A store of a kind with all its variables, optional ones too."""
-    store = Store(url, kind)
-    arrays = {name: values(name, variable) for name, variable in kind.variables.items()}
-    static = xr.Dataset(
-        {name: (variable.dims, arrays[name]) for name, variable in kind.variables.items()}, attrs={"region": "test"}
-    )
-    verb = next(verb for verb, written in schema.WRITTEN_BY.items() if written is kind)
-    own = [name for name, variable in kind.variables.items() if layout.block_dim(kind, variable) is None]
-    sizes = {dim: SIZE for variable in kind.variables.values() for dim in variable.dims}
-    store.declare(static[own], Stamp(verb=verb, options={}, inputs={}), sizes=sizes)
-    for block in store.unfinished():
-        store.write(block, arrays)
-    return store
+from glacierscale import provenance, schema
+from glacierscale.schema import Schema, conventions, placing
+from glacierscale.store import Store
+from tests.schema.stores import declared, filled
 
 
 def netcdf(dataset: xr.Dataset, path: Path) -> None:
-    """An extract as netCDF; a label axis keeps its labels as an auxiliary coordinate, as CF wants them."""
+    """A store as netCDF; a label axis keeps its labels as an auxiliary coordinate, as CF wants them."""
     labels = {name: f"{name}_number" for name in dataset.dims if dataset.get(name, xr.DataArray(0)).dtype.kind == "U"}
-    extract = dataset.load().reset_index(list(labels)).rename_dims(labels)
-    attributes = {name: value for name, value in dataset.attrs.items() if isinstance(value, str | int | float)}
-    extract = extract.drop_encoding().assign_attrs(attributes)
-    extract.attrs = attributes
-    for name in extract.variables:
-        variable = extract[name]
-        if variable.dtype.kind == "T":
-            extract[name] = variable.copy(data=schema.text(variable.values))
-        missing = np.nan if variable.dtype.kind == "f" and name not in extract.dims else None
-        extract[name].encoding = {"_FillValue": missing} if variable.dtype.kind in "fi" else {}
-        if variable.dtype.kind == "M":
-            extract[name].encoding = {"units": "days since 1970-01-01", "_FillValue": None}
-    extract.to_netcdf(path, engine="netcdf4")
+    dataset.reset_index(list(labels)).rename_dims(labels).to_netcdf(path, engine="netcdf4")
 
 
 @pytest.fixture(scope="module")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What the checker says of an extract of every kind of store."""
+def reports(stores: dict[str, Store], tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What the checker says of every kind of store."""
     folder = tmp_path_factory.mktemp("cf")
     files = []
-    for name, kind in schema.SCHEMAS.items():
-        netcdf(filled(kind, str(folder / f"{name}.zarr")).open(), folder / f"{name}.nc")
+    for name, store in stores.items():
+        netcdf(store.open(), folder / f"{name}.nc")
         files.append(str(folder / f"{name}.nc"))
     command = Path(sys.executable).parent / "compliance-checker"
     words = [str(command), "-t", "cf:1.11", "-f", "json_new", "-o", str(folder / "report.json"), *files]
@@ -119,17 +78,40 @@ def test_standard_names_are_in_the_table_of_cf_and_measure_the_same() -> None:
             assert standard is None or standard in entries
 
 
-def test_a_store_written_without_these_attributes_opens_and_has_the_same_fingerprint(
+def test_a_store_of_an_earlier_version_opens_goes_on_and_has_the_same_fingerprint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind = schema.RECONSTRUCTION
-    new = filled(kind, str(tmp_path / "new.zarr"))
-    with monkeypatch.context() as patch:
-        patch.setattr(conventions, "attributes_of", lambda *_: {})
-        old = filled(kind, str(tmp_path / "old.zarr"))
-    assert "references" not in old.open().smb.attrs
-    assert "Bolibar" in new.open().smb.attrs["references"]
-    xr.testing.assert_equal(old.open(), new.open())
-    assert old.fingerprint() == new.fingerprint()
-    assert old.is_complete(new.stamp)
-    assert not old.verify()
+    new = filled(schema.CUBE, str(tmp_path / "new.zarr"))
+    with monkeypatch.context() as earlier:
+        earlier.setattr(conventions, "attributes_of", lambda *_: {})
+        earlier.setattr(placing, "grid_of", lambda *_: {})
+        earlier.setattr(provenance, "flat", dict)
+        old = filled(schema.CUBE, str(tmp_path / "old.zarr"))
+        begun = declared(schema.CUBE, str(tmp_path / "begun.zarr"))
+        assert isinstance(old.open().attrs["recipe"], dict)
+    assert begun.unfinished()
+    filled(schema.CUBE, begun.url)
+    assert new.open().temp.attrs["standard_name"] == "air_temperature"
+    for store in (old, begun):
+        found = store.open()
+        assert {"standard_name", "references"}.isdisjoint(found.temp.attrs)
+        assert found.attrs["recipe"] == new.open().attrs["recipe"]
+        xr.testing.assert_equal(found, new.open().drop_vars("spatial_ref"))
+        assert store.fingerprint() == new.fingerprint()
+        assert store.is_complete(new.stamp)
+        assert not store.verify()
+
+
+def test_an_earlier_cube_whose_metadata_broke_is_mended_as_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(placing, "grid_of", lambda *_: {})
+        earlier.setattr(provenance, "flat", dict)
+        store = filled(schema.CUBE, str(tmp_path / "cube.zarr"))
+    before = store.fingerprint()
+    Path(store.url, "zarr.json").unlink()
+    filled(schema.CUBE, store.url)
+    assert store.fingerprint() == before
+    assert not store.verify()
+    assert store.open().rio.crs.to_epsg() == 32632

@@ -46,6 +46,23 @@ def test_a_cell_becomes_the_total_over_the_period_at_its_centre() -> None:
     assert table["obs_elevation"].isna().all()
 
 
+@pytest.mark.parametrize(
+    ("hemisphere", "period", "year"),
+    [
+        ("north", ("2006-10-01", "2011-10-01"), 2011),
+        ("north", ("2006-10-01", "2011-10-02"), 2012),
+        ("south", ("2006-04-01", "2011-03-31"), 2011),
+        ("south", ("2006-04-01", "2011-04-01"), 2011),
+        ("south", ("2006-04-01", "2011-09-30"), 2012),
+    ],
+)
+def test_the_year_is_the_hydrological_one_that_the_period_ends_in(
+    hemisphere: str, period: tuple[str, str], year: int
+) -> None:
+    table = read([[-1.0]], hemisphere=hemisphere, period=period)
+    assert table["obs_year"].tolist() == [year]
+
+
 def test_blocks_are_means_of_their_cells_and_sparse_ones_are_left_out() -> None:
     values = np.full((4, 5), np.nan)
     values[:2, :2] = [[-1.0, -2.0], [-3.0, -4.0]]

@@ -8,7 +8,9 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
+from glacierscale.models import operators, periods
 from glacierscale.schema import OBSERVATIONS
 from glacierscale.sources import observations as obs
 from glacierscale.sources import outlines
@@ -77,7 +79,7 @@ def test_tables_have_the_columns_and_dtypes_of_the_schema(shared: Path, links: p
 def test_every_wgms_balance_of_the_world_is_read_with_its_survey_dates(shared: Path) -> None:
     folder = shared / "data/wgms"
     links = pd.read_csv(folder / "rgi_wgms_links_20220112.csv")
-    periods = pd.read_csv(folder / "mb_overview_seasonal_mb_time_periods_20220301.csv")
+    periods = pd.read_csv(folder / "mb_overview_seasonal_mb_time_decades20220301.csv")
     tables = [pd.read_csv(file) for file in sorted((folder / "mbdata").glob("*.csv"))]
     result = obs.wgms(tables, links, list(links["RGI60_ID"]), periods=periods)
     assert result["obs_kind"].value_counts().to_dict() == {"annual": 6344, "winter": 4042, "summer": 4030}
@@ -223,6 +225,24 @@ def test_scandinavian_decades_lose_the_regional_fill_values(shared: Path) -> Non
     assert first["obs_sigma"] == pytest.approx(510.5)
 
 
+@pytest.mark.parametrize(("hemisphere", "first", "last"), [("north", 2000, 2009), ("south", 2001, 2010)])
+def test_a_decade_is_ten_hydrological_years_in_either_hemisphere(hemisphere: str, first: int, last: int) -> None:
+    decades = ["2000-2010", "2010-2020"]
+    table = pd.DataFrame({"rgi_id": "a", "period": decades, "dmdtda": -0.5, "err_dmdtda": 0.1})
+    found = obs.hugonnet_decades(table, hemisphere=hemisphere)
+    assert found["obs_year"].tolist() == [last, last + 10]
+    begin, end = (found[side].to_numpy("datetime64[D]") for side in ("obs_start", "obs_end"))
+    assert end[0] + 1 == begin[1]
+    features = xr.Dataset(
+        {name: ("observation", found[name]) for name in ("obs_year", "obs_kind", "obs_start")},
+        attrs={"hemisphere": hemisphere},
+    )
+    years = periods.years_of(features, np.arange(2))
+    assert [values.tolist() for values in years] == [[first, first + 10], [last, last + 10]]
+    weight = operators.many_year_weights(begin[0], end[0], first, last, hemisphere)
+    np.testing.assert_allclose(weight, 0.1)
+
+
 def test_geodetic_errors_add_in_quadrature() -> None:
     value, sigma = obs.geodetic_from_dh([-10.0, 0.0], [0.5, 0.5], ["2000-01-01"] * 2, ["2010-01-01"] * 2)
     np.testing.assert_allclose(value, [-850.0, 0.0], atol=0.5)
@@ -290,7 +310,7 @@ def test_duplicated_observations_are_refused() -> None:
         obs.glacierscale(own(obs_year=[2000, 2000, 2001]))
 
 
-def test_kinds_years_errors_periods_and_places_are_checked() -> None:
+def test_kinds_years_errors_decadesand_places_are_checked() -> None:
     for column, value, words in (
         ("obs_kind", "monthly", "obs_kind is not one of annual, winter"),
         ("obs_year", 20, "obs_year is no hydrological year"),

@@ -142,7 +142,7 @@ def test_one_of_64_starters_wins(url: str) -> None:
 
 
 def test_one_of_8_processes_wins_and_the_next_takes_over_when_it_is_killed(url: str, start: Any) -> None:
-    processes = [start(url, f"starter {number}") for number in range(8)]
+    processes = [start(url, f"starter {number}", ttl_s=3600.0) for number in range(8)]
     lines = [said(process) for process in processes]
     assert lines.count("held") == 1
     winner = processes[lines.index("held")]
@@ -150,9 +150,8 @@ def test_one_of_8_processes_wins_and_the_next_takes_over_when_it_is_killed(url: 
     assert sum(told in line for line in lines) == 7
     winner.kill()
     winner.wait()
-    begun = time.monotonic()
-    with hold(url, "next"):
-        assert time.monotonic() - begun < 15  # the process is gone: nobody waits for its time to live
+    with hold(url, "next"):  # the process is gone: nobody waits for its time to live
+        pass
     assert Objects(url, create=True).keys(".lease") == set()
 
 
@@ -181,12 +180,12 @@ def test_one_of_many_takes_over_from_the_dead(url: str) -> None:
 
 
 def test_a_suspended_holder_is_taken_over_from_and_finds_out(url: str, start: Any) -> None:
-    holder = start(url, "suspended", ttl_s=1.0)
+    holder = start(url, "suspended", ttl_s=4.0)
     assert said(holder) == "held"
     holder.send_signal(signal.SIGSTOP)
     with pytest.raises(HeldError, match="`suspended`"), hold(url, "too early", ttl_s=1.0):
         pass
-    time.sleep(1.3)
+    time.sleep(4.3)
     with hold(url, "next", ttl_s=1.0) as lease:
         let_go(holder)
         holder.send_signal(signal.SIGCONT)
@@ -221,7 +220,7 @@ def test_a_holder_elsewhere_whose_beat_stands_still_is_dead_after_its_time_to_li
     place.put(f".lease/000001-{holder.token}.beat", f"7 {clock() + 1e6}".encode())  # a clock far ahead
     begun = time.monotonic()
     with hold(url, "evolve"):
-        assert 1.0 <= time.monotonic() - begun < 15
+        assert 1.0 <= time.monotonic() - begun < 60
     assert place.keys(".lease") == set()
 
 
@@ -273,7 +272,7 @@ def test_an_unreachable_lease_counts_as_lost_after_its_time_to_live(
     def work() -> None:
         with hold(fault_proxy.server.url("unreachable"), "evolve", ttl_s=2.0) as lease:
             fault_proxy.inject("503")
-            until = time.monotonic() + 20
+            until = time.monotonic() + 120
             while time.monotonic() < until:
                 lease.check()
                 time.sleep(0.1)

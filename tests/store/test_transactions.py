@@ -145,7 +145,7 @@ def test_the_place_of_something_else_is_refused(url: str) -> None:
 def test_two_processes_write_twenty_blocks_at_once(url: str) -> None:
     store = declared(url)
     halves = [in_another_process(url, list(range(first, GLACIERS, 4))) for first in (0, 2)]
-    assert [process.wait(120) for process in halves] == [0, 0]
+    assert [process.wait(240) for process in halves] == [0, 0]
     assert store.verify() == []
     assert sorted(commits(url)) == sorted(
         ["Repository initialized", "declared", *(f"glacier-{start:09d}" for start in range(0, GLACIERS, 2))]
@@ -175,7 +175,7 @@ def test_of_a_writer_killed_in_a_block_readers_see_nothing_or_all_and_a_rerun_co
     store = declared(url)
     write(store, 0)
     process = in_another_process(url, [2], when)
-    assert process.wait(60) == -signal.SIGKILL
+    assert process.wait(240) == -signal.SIGKILL
     assert [block.start for block in store.missing()] == list(range(2, GLACIERS, 2))
     assert (len(commits(url)) == 4) == visible
     values = store.open(partial=True).smb

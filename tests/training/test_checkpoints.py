@@ -161,12 +161,14 @@ def test_steps_to_save_at_are_common_to_fast_and_slow_processes(monkeypatch: pyt
 
 def test_only_the_first_of_those_that_share_networks_saves(tmp_path: Path) -> None:
     for share in deal(1, 2, divisible=True):
-        Watch(share, kept(tmp_path), lambda step: None).after(5, lambda: {"a": np.ones(1)}, done=True, terminated=False)
+        Watch(share, kept(tmp_path), lambda step, loss: None).after(
+            5, lambda: {"a": np.ones(1)}, done=True, terminated=False
+        )
         assert len(list(tmp_path.rglob("*.json"))) == 1
 
 
 def test_a_request_to_end_saves_first_and_says_how_to_go_on(tmp_path: Path) -> None:
-    watch = Watch(whole(2), kept(tmp_path), lambda step: None)
+    watch = Watch(whole(2), kept(tmp_path), lambda step, loss: None)
     with pytest.raises(compute.Terminated, match="asked to end after step 5; run the command again"):
         watch.after(5, lambda: state_of(whole(2), 5).arrays, done=False, terminated=True)
     found = watch.resume()

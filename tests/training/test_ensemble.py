@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def trained_in_shares(t: Tables, fitting: Fitting, bounds: list[int]) -> dict[st
     found = []
     for start, stop in pairwise(bounds):
         share = Share(start=start, stop=stop, of=t.training[..., 0].size)
-        watch = Watch(share, None, lambda step: None)
+        watch = Watch(share, None, lambda step, loss: None)
         found.append(ensemble.train(t, fitting, share, Machine(accelerator="cpu", threads=1), watch))
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
@@ -121,15 +122,35 @@ def test_a_network_whose_patience_is_used_up_keeps_its_weights_while_others_go_o
     target[0] = np.where(t.validation[0, 0], 0, 5.0)  # the first network only becomes worse
     mixed = dataclasses.replace(t, target=target)
     told: list[int] = []
-    found = ensemble.fit(
-        mixed,
-        dataclasses.replace(FITTING, epochs=30, patience=3),
-        accelerator="cpu",
-        on_step=lambda: told.append(1),
-    )
+    losses: list[float] = []
+
+    def note(step: int, loss: float) -> None:
+        told.append(step)
+        losses.append(loss)
+
+    found = ensemble.fit(mixed, dataclasses.replace(FITTING, epochs=30, patience=3), accelerator="cpu", on_step=note)
     np.testing.assert_array_equal(answers(found, 0, t.scaled[0]), 0)
+    assert told == list(range(1, len(told) + 1))
     assert len(told) > 10 * ensemble.steps_of(mixed, FITTING)
+    assert losses == sorted(losses, reverse=True)  # the best so far, on rows left out
+    assert losses[-1] < losses[0]
     assert np.abs(answers(found, 1, t.scaled[1])).mean() > 0.5
+
+
+def test_networks_that_are_done_take_no_more_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    t = tables(folds=2, members=2)
+    target, counts, forward = t.target.copy(), [], mlp.forward
+    target[0] = np.where(t.training[0].all(axis=0), 5.0, 0)  # the networks of the first fold only become worse
+
+    def counted(parameters: dict[str, Any], hidden: tuple[int, ...], x: Any) -> Any:
+        counts.append(len(x))
+        return forward(parameters, hidden, x)
+
+    monkeypatch.setattr(mlp, "forward", counted)
+    mixed, fitting = dataclasses.replace(t, target=target), dataclasses.replace(FITTING, epochs=12, patience=3)
+    trained_in_shares(mixed, fitting, [0, 4])
+    assert counts == sorted(counts, reverse=True)
+    assert (counts[0], counts[-1]) == (4, 2)
 
 
 def test_random_rows_of_a_network_do_not_depend_on_its_share() -> None:

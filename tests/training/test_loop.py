@@ -46,6 +46,22 @@ def test_absurd_targets_of_held_out_rows_change_nothing_in_the_fold_that_holds_t
     assert after.base.degree_day_factor[0] != before.base.degree_day_factor[0]  # the fold of all rows did see them
 
 
+def test_what_is_left_of_glaciers_that_members_had_not_seen_knows_nothing_of_the_one_that_is_held_out(few: Any) -> None:
+    """Enough glaciers, by name alone, for members to leave some of them out."""
+    rows = dataclasses.replace(few, unit_id=np.array([f"G{n % 10}" for n in range(len(few))]))
+    options = dataclasses.replace(QUICK, nets=("lasso",), members=8)
+    before = loop.fit(rows, NAMES, options, STAMP)
+    number = before.plan.of("logo")[2]
+    observed = rows.observed.copy()
+    observed[before.plan.folds[number].test] = 1e7
+    after = loop.fit(dataclasses.replace(rows, observed=observed), NAMES, options, STAMP)
+    left = before.unseen_left["lasso"]
+    np.testing.assert_array_equal(after.unseen_left["lasso"][number], left[number])
+    assert np.isnan(left[number, 2])
+    assert np.isfinite(left[number]).sum() > 6
+    assert np.isnan(left[0]).all()  # members of the fold of all rows leave out years
+
+
 def test_like_years_help_held_out_glaciers_where_the_predictors_know_no_year_and_survive_storing(
     few: Any, tmp_path: Path
 ) -> None:
@@ -114,6 +130,14 @@ def test_the_spread_of_what_is_left_counts_rows_outside_the_bag_alone() -> None:
     left = np.array([[1.0, 2.0, 30.0]])
     out_of_bag = np.array([[[0.0, np.nan, np.nan], [4.0, 5.0, np.nan]]])
     np.testing.assert_allclose(judging.residual_std(left, out_of_bag), [np.sqrt(((1 - 2) ** 2 + (2 - 5) ** 2) / 2)])
+
+
+def test_what_is_left_of_a_glacier_is_a_mean_over_rows_that_members_did_not_learn_from() -> None:
+    glacier, year = np.array([0, 0, 1, 2]), np.array([1990, 1991, 1990, 1990])
+    left = np.array([[1.0, 2.0, 30.0, 7.0]] * 2)
+    out_of_bag = np.array([[[0.0, 0.0, np.nan, np.nan], [4.0, 2.0, np.nan, 5.0]]] * 2)
+    found = judging.unseen_left(left, out_of_bag, np.stack([glacier, year]), glacier)
+    np.testing.assert_allclose(found, [[((1 - 2) + (2 - 1)) / 2, np.nan, 2.0], [np.nan] * 3])
 
 
 def test_a_single_member_trains_without_a_spread(few: Any) -> None:

@@ -26,7 +26,8 @@ def test_by_default_every_scheme_but_halves_is_held_out_and_every_tabular_net_tr
         ({"glacier_groups": 0}, "glacier_groups is 0"),
         ({"targets": ("annual", "monthly")}, r"targets are \['annual', 'monthly'\]; expected some of \['annual'"),
         ({"targets": ()}, r"targets are \[\]; expected some of"),
-        ({"slack": -0.1}, r"slack is -0\.1, kernel 3; expected a slack from 0 \(pure physics\) to 1 \(free network\)"),
+        ({"slack": -0.1}, r"slack is -0\.1, kernel 3; expected a slack from 0 \(a plain temperature-index model\)"),
+        ({"slack": 1.1}, r"to 1 \(twice the prior ranges, no penalty\)"),
         ({"slack": 1.5}, r"slack is 1\.5"),
         ({"slack": float("nan")}, "slack is nan"),
         ({"kernel": 4}, r"slack is 0\.5, kernel 4; .* a kernel of 1, 3, 5 or 7 cells"),
@@ -67,7 +68,7 @@ def test_a_text_for_a_list_and_numbers_that_cannot_train_are_refused(given: dict
         TrainOptions(**given)  # type: ignore[arg-type]
 
 
-def test_raster_networks_learn_from_every_kind_and_stand_half_way_between_physics_and_freedom() -> None:
+def test_raster_networks_learn_from_every_kind_and_take_the_prior_ranges() -> None:
     options = TrainOptions()
     assert (options.targets, options.slack) == (schema.OBSERVATION_KINDS, 0.5)
     assert set(NETS) == {*TABULAR, *RASTER} == {"lasso", "mlp", "kriging", "hybrid", "cnn"}

@@ -164,7 +164,7 @@ def fitted(lesson: Lesson, **given: Any) -> dict[str, np.ndarray]:
 def task_of(lesson: Lesson, fitting: Fitting) -> RasterTask:
     """All networks, freshly drawn."""
     share = whole(len(lesson.weight))
-    return RasterTask(lesson, fitting, share, Watch(share, None, lambda step: None), None)
+    return RasterTask(lesson, fitting, share, Watch(share, None, lambda step, loss: None), None)
 
 
 def trained_in_shares(lesson: Lesson, fitting: Fitting, bounds: list[int]) -> dict[str, np.ndarray]:
@@ -172,7 +172,7 @@ def trained_in_shares(lesson: Lesson, fitting: Fitting, bounds: list[int]) -> di
     parts = []
     for start, stop in pairwise(bounds):
         share = Share(start=start, stop=stop, of=len(lesson.weight))
-        watch = Watch(share, None, lambda step: None)
+        watch = Watch(share, None, lambda step, loss: None)
         parts.append(train(lesson, fitting, share, Machine(accelerator="cpu", threads=2), watch))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -245,7 +245,7 @@ def test_nan_in_the_weather_stops_names_the_observations_and_keeps_good_paramete
     lesson.weather.temp[1, 5, 3] = torch.nan  # glacier 1 in 1996
     taken: list[int] = []
     with pytest.raises(NonFiniteLossError, match=r"the loss is not finite after \d+ steps, at") as caught:
-        fit(lesson, fitting_of(cell_years=120), accelerator="cpu", on_step=lambda: taken.append(1))
+        fit(lesson, fitting_of(cell_years=120), accelerator="cpu", on_step=lambda step, loss: taken.append(step))
     words = str(caught.value)
     assert f"after {len(taken)} steps" in words
     assert len(taken) < len(epoch_of(lesson, 120))  # stops when it first comes to that year
@@ -263,8 +263,8 @@ def test_parameters_kept_before_a_late_fault_are_those_learned_so_far() -> None:
     lesson = lesson_of(form_of(), "annual", "point")
     taken = []
 
-    def spoil() -> None:
-        taken.append(1)
+    def spoil(step: int, loss: float) -> None:
+        taken.append(step)
         if len(taken) == 20:
             lesson.weather.temp.fill_(torch.nan)
 
@@ -287,7 +287,7 @@ def test_the_same_seed_gives_the_same_parameters_bit_for_bit() -> None:
 
 def test_training_leaves_which_algorithms_torch_may_take_as_it_was() -> None:
     within, lesson = [], lesson_of(form_of(), "annual")
-    note = lambda: within.append(torch.are_deterministic_algorithms_enabled())  # noqa: E731
+    note = lambda step, loss: within.append(torch.are_deterministic_algorithms_enabled())  # noqa: E731
     fit(lesson, fitting_of(steps=2), accelerator="cpu", on_step=note)
     assert within == [True, True]
     assert not torch.are_deterministic_algorithms_enabled()
@@ -455,8 +455,8 @@ def test_observations_pull_alike_in_small_and_in_large_steps() -> None:
 
 def test_something_is_called_after_every_step() -> None:
     lesson, taken = lesson_of(form_of(), "annual"), []
-    fit(lesson, fitting_of(steps=7), accelerator="cpu", on_step=lambda: taken.append(1))
-    assert len(taken) == 7
+    fit(lesson, fitting_of(steps=7), accelerator="cpu", on_step=lambda step, loss: taken.append(step))
+    assert taken == list(range(1, 8))
 
 
 def test_training_leaves_the_lesson_as_it_was() -> None:

@@ -146,21 +146,21 @@ def test_a_killed_worker_of_ray_is_started_again_and_goes_on(undisturbed: Path, 
 
 def test_a_course_runs_in_this_process_unless_told_otherwise() -> None:
     seen: list[tuple[Share, Machine]] = []
-    told: list[int] = []
+    told: list[tuple[int, float]] = []
 
     def train(lesson: Any, fitting: Any, share: Share, machine: Machine, watch: Watch) -> dict[str, np.ndarray]:
         seen.append((share, machine))
         for step in (1, 2, 5):  # a process that continues has taken some before
-            watch.after(step, dict, done=step == 5, terminated=False)
+            watch.after(step, dict, done=step == 5, terminated=False, loss=step / 10)
         return {"lesson": np.array(lesson), "fitting": np.array(fitting)}
 
     course = Course(train=train, fitting=3, networks=4, divisible=True, accelerator="cpu", checkpoints=None)
-    found = workers.run(course, [1, 2], on_step=lambda: told.append(1))
+    found = workers.run(course, [1, 2], on_step=lambda *at: told.append(at))
     assert (found["lesson"].tolist(), int(found["fitting"])) == ([1, 2], 3)
     ((share, machine),) = seen
     assert (share.start, share.stop, share.pieces) == (0, 4, 1)
     assert (machine.accelerator, machine.threads) == ("cpu", compute.cores())
-    assert len(told) == 5
+    assert told == [(1, 0.1), (2, 0.2), (5, 0.5)]
 
 
 @pytest.mark.parametrize(
@@ -188,19 +188,20 @@ def test_workers_that_want_more_gpus_than_there_are_are_refused() -> None:
 
 def test_progress_is_that_of_the_slowest_and_the_first_error_counts() -> None:
     desk = workers._Desk()
-    assert desk.seen() == 0
-    assert not desk.tell(0, 0, 7)
-    assert not desk.tell(2, 0, 3)
-    assert desk.seen() == 3
+    first, later = Share(start=0, stop=1, of=4), Share(start=1, stop=4, of=4)
+    assert desk.seen()[0] == 0
+    assert not desk.tell(first, 7, 1.0)
+    assert not desk.tell(later, 3, 2.0)
+    assert desk.seen() == (3, 1.75)  # the mean over networks
     late, early = ValueError("late"), ValueError("early")
     desk.fail(early)
     desk.fail(late)
     assert desk.failed()
-    assert desk.tell(2, 0, 4)  # nothing is gained by going on
-    later, first = (Share(start=at, stop=at + 2, of=4) for at in (2, 0))
-    desk.take(later, {"a": np.ones(2)}, 30)
-    desk.take(first, {"a": np.zeros(2)}, 20)
+    assert desk.tell(later, 4, 2.0)  # nothing is gained by going on
+    desk.take(later, {"a": np.ones(3)}, 3, 2.0)
+    assert desk.seen() == (7, 1.75)  # who is through keeps nobody waiting
+    desk.take(first, {"a": np.zeros(1)}, 20, 1.0)
     error, parts = desk.outcome()
     assert error is early
-    assert [share.start for share, _ in parts] == [0, 2]
-    assert desk.seen() == 20
+    assert [share.start for share, _ in parts] == [0, 1]
+    assert desk.seen() == (20, 1.75)

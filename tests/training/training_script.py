@@ -52,16 +52,18 @@ def train(kind: str, given: argparse.Namespace) -> dict[str, np.ndarray]:
     kept = Checkpoints.below(given.keep, STAMP, kind) if given.keep else None
     state = kept.load(whole(NETWORKS[kind])) if kept else None
     print("begins at", state.step if state else 0, flush=True)
-    told: list[int] = []
+    told = 0
 
-    def tell() -> None:
-        told.append(1)
-        print("step", len(told), flush=True)
-        time.sleep(given.pause_s)  # whoever reads has time to act before the end
-        if len(told) == given.kill_worker_at:
-            reached = kept.load(whole(NETWORKS[kind])) if kept else None
-            kill_a_worker()
-            print("killed after", reached.step if reached else 0, flush=True)
+    def tell(step: int, _: float) -> None:
+        nonlocal told
+        while told < step:  # on Ray, steps are told a few at a time
+            told += 1
+            print("step", told, flush=True)
+            time.sleep(given.pause_s)  # whoever reads has time to act before the end
+            if told == given.kill_worker_at:
+                reached = kept.load(whole(NETWORKS[kind])) if kept else None
+                kill_a_worker()
+                print("killed after", reached.step if reached else 0, flush=True)
 
     if kind == "mlp":
         made = beside("test_ensemble")

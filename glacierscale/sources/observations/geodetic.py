@@ -13,10 +13,8 @@ from glacierscale.units import VOLUME_TO_MASS_KG_M3, VOLUME_TO_MASS_SIGMA_KG_M3,
 DAYS_PER_YEAR = 365.2425
 """Mean length of a year of the Gregorian calendar."""
 
-_SIDES = (
-    (0, "obs_start", "-10-01"),
-    (1, "obs_end", "-09-30"),
-)  # of the year before, in which the period begins or ends
+_NEAREST = {"north": (-1, "-10-01", "-09-30"), "south": (0, "-04-01", "-03-31")}
+"""Where hydrological years turn that is nearest to 1 January: years later, first day after and last day before."""
 _END_OF_MELT = 7  # a survey from July on closes the balance year it falls in
 
 
@@ -78,12 +76,12 @@ def geodetic_norway(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def hugonnet_decades(table: pd.DataFrame) -> pd.DataFrame:
+def hugonnet_decades(table: pd.DataFrame, *, hemisphere: str = "north") -> pd.DataFrame:
     """Decadal geodetic balances (Hugonnet et al. 2021), m w.e. per year with standard errors.
 
-    A period from 1 January 2000 to 1 January 2010 counts as the hydrological years 2000 to 2009, which make up most of
-    it: climate by hydrological year then covers both decades, and what the two early winters differ by is a small part
-    of ten years.
+    A period from 1 January 2000 to 1 January 2010 counts as the hydrological years 2000 to 2009 in the north and 2001
+    to 2010 in the south, which make up most of it: climate by hydrological year then covers both decades, and what
+    three months at both ends differ by is a small part of ten years.
 
     Very small glaciers carry the mean of their region instead of a measurement; those values have more than the four
     decimals of the publication and are left out.
@@ -92,6 +90,8 @@ def hugonnet_decades(table: pd.DataFrame) -> pd.DataFrame:
     ----------
     table : pandas.DataFrame
         ``rgi_id``, ``period`` (``"2000-2010"``: 1 January to 1 January), ``dmdtda``, ``err_dmdtda``.
+    hemisphere : {"north", "south"}
+        Which hydrological years are meant.
 
     Returns
     -------
@@ -101,17 +101,17 @@ def hugonnet_decades(table: pd.DataFrame) -> pd.DataFrame:
     scaled = table["dmdtda"].to_numpy(np.float64) * 1e4
     fill = np.abs(scaled - np.round(scaled)) > 1e-3
     kept = table[~fill].reset_index(drop=True)
-    span = kept["period"].str.split("-", expand=True)
-    end = pd.to_datetime(span[1] + "-01-01")
-    days = {side: pd.to_datetime((span[number].astype(int) - 1).astype(str) + day) for number, side, day in _SIDES}
+    later, first_day, last_day = _NEAREST[hemisphere]
+    span = kept["period"].str.split("-", expand=True).astype(int) + later
     result = table_of(
         {
             "obs_unit_id": kept["rgi_id"],
             "obs_kind": "geodetic",
-            "obs_year": last_hydro_year(end),
+            "obs_year": span[1].astype(np.int32),
             "obs_value": convert(kept["dmdtda"].to_numpy(np.float64), "m w.e.", "kg m-2"),
             "obs_sigma": convert(kept["err_dmdtda"].to_numpy(np.float64), "m w.e.", "kg m-2"),
-            **days,
+            "obs_start": pd.to_datetime(span[0].astype(str) + first_day),
+            "obs_end": pd.to_datetime(span[1].astype(str) + last_day),
         }
     )
     result.attrs["dropped_fills"] = int(fill.sum())

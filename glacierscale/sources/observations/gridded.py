@@ -26,6 +26,7 @@ def gridded_smb(
     sigma: float | None = None,
     every: int = 1,
     elevation: xr.DataArray | None = None,
+    hemisphere: str = "north",
 ) -> pd.DataFrame:
     """Points of a map of the mean annual balance over some years.
 
@@ -38,7 +39,7 @@ def gridded_smb(
     units : str
         Unit of one year's balance (``"m w.e."``, ``"kg m-2"``).
     period : sequence of two dates
-        First and last day over which the map is a mean.
+        First and last day over which the map is a mean; an end on the first of a month closes the month before.
     sigma : float, optional
         Standard error of one year's balance, in `units`; that of a stake (`DEFAULT_SIGMA_KG_M2`) where left out. Errors
         of a map are common to all its years, so that of the whole period is the number of years times it.
@@ -48,6 +49,8 @@ def gridded_smb(
     elevation : xarray.DataArray, optional
         (y, x) m with attribute ``crs_wkt``, as `sources.terrain.normalize_dem` returns it: gives each point the
         elevation of the cell it lies in. NaN where left out, and off its grid.
+    hemisphere : {"north", "south"}
+        Which hydrological year the last day lies in.
 
     Returns
     -------
@@ -64,14 +67,15 @@ def gridded_smb(
     if not units:
         raise ValueError("the map of mass balance states no unit; give one in the catalogue: `units: m w.e.`.")
     lon, lat, mean, sparse = _blocks(_plane(raster), every)
-    years = float(((end - start).days + 1) / DAYS_PER_YEAR)
+    last = end - pd.Timedelta(days=1) if end.day == 1 else end
+    years = float(((last - start).days + 1) / DAYS_PER_YEAR)
     yearly = DEFAULT_SIGMA_KG_M2["point"] if sigma is None else float(convert(sigma, units, "kg m-2", name="sigma"))
     height = np.full(len(mean), np.nan) if elevation is None else _sampled(elevation, lon, lat)
     table = table_of(
         {
             "obs_unit_id": np.full(len(mean), unit_id, object),
             "obs_kind": "point",
-            "obs_year": np.int32(end.year + (end.month > 9)),
+            "obs_year": np.int32(last.year + (last.month > (9 if hemisphere == "north" else 3))),
             "obs_value": convert(mean, units, "kg m-2", name="the map of mass balance") * years,
             "obs_sigma": yearly * years,
             "obs_start": start,
