@@ -16,6 +16,8 @@ import pytest
 # Faults are tested on all cores: see faults/running.py.
 os.environ.setdefault("GLACIERSCALE_CORES", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# How far work is, said on slow machines alone, is no part of what a command prints.
+os.environ.setdefault("GLACIERSCALE_QUIET", "1")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,8 +10,9 @@ import xarray as xr
 
 from glacierscale import folds
 from glacierscale.models import boosting, nulls, scaling
-from glacierscale.models.bundle import SMBModel, fold_weights
+from glacierscale.models.bundle import SMBModel
 from glacierscale.models.held_out import HeldOut
+from glacierscale.models.packing import fold_weights
 from glacierscale.models.rows import TOPOGRAPHY, Rows, observed_rows
 
 if TYPE_CHECKING:

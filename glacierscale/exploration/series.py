@@ -23,7 +23,7 @@ def balance(source: Source, glacier: int, member: int | None, variable: str) -> 
     """Balance of one glacier in every year and its running sum, with 90 % intervals, m w.e.
 
     The spread of members is carried into the sum member by member, so that what they share is kept; what is left of
-    the predictive variance is noise, independent between years.
+    the predictive variance is noise, of which a share lasts and the rest is independent between years.
     """
     years = source.data.hydro_year.values.astype(int)
     position = int(source.position[glacier])
@@ -33,13 +33,19 @@ def balance(source: Source, glacier: int, member: int | None, variable: str) -> 
     part = source.data.isel(glacier=position)
     scale = factor("kg m-2", variable)[0]
     mean, std = part[variable].values * scale, part[f"{variable}_std"].values.astype(float) * scale
+    lasting = float(part["lasting_share"]) if "lasting_share" in part else 0.0
+
+    def summed(noise: Floats) -> Floats:
+        """Variance of the running sum of noise, from its standard deviation in every year."""
+        return (1 - lasting) * (noise**2).cumsum() + lasting * noise.cumsum() ** 2
+
     if variable != "smb":  # observations condition it: members tell nothing of its spread
-        return _balance_frame(years, mean, std, np.sqrt((std**2).cumsum()))
+        return _balance_frame(years, mean, std, np.sqrt(summed(std)))
     members = part["smb_member"].values.astype(float) * scale  # (member, hydro_year)
-    residual = np.clip(std**2 - spread(members) ** 2, 0, None)
+    noise = np.sqrt(np.clip(std**2 - spread(members) ** 2, 0, None))
     if member is not None:
-        return _balance_frame(years, members[member], np.sqrt(residual), np.sqrt(residual.cumsum()))
-    return _balance_frame(years, mean, std, np.sqrt(spread(members.cumsum(1)) ** 2 + residual.cumsum()))
+        return _balance_frame(years, members[member], noise, np.sqrt(summed(noise)))
+    return _balance_frame(years, mean, std, np.sqrt(spread(members.cumsum(1)) ** 2 + summed(noise)))
 
 
 def spread(members: Floats) -> Floats:

@@ -28,27 +28,35 @@ from glacierscale.exploration.series import Z90, at_start, banded, course, sprea
 def balance(source: Source, cache: Cache, rows: Ints, progress: Progress | None = None) -> pd.DataFrame:
     """Balance of glaciers together, area-weighted, with 90 % intervals, m w.e.
 
-    The spread of the ensemble is averaged member by member. What is left of the predictive variance is noise that is
-    independent between years, and between glaciers (`low`, `high`) or shared by all glaciers of a year (`shared_low`,
+    The spread of the ensemble is averaged member by member. What is left of the predictive variance is noise. A share
+    of it lasts: it is the same in all years of a glacier and independent between glaciers. The rest is independent
+    between years, and between glaciers (`low`, `high`) or shared by all glaciers of a year (`shared_low`,
     `shared_high`, and the interval of the sum).
     """
     years = source.data.hydro_year.values.astype(int)
-    members, independent, shared, area, smb = _balance_sums(source, cache, rows, progress)
+    sums = _balance_sums(source, cache, rows, progress)
+    members, lasting, (noise2, shared, area, smb) = np.split(sums, [-len(years) - 4, -4])
     whole = np.where(area > 0, area, np.nan)  # (hydro_year,): a year stands on the glaciers it has
-    mean, each = smb / whole, members / whole
-    of_members = spread(each)
-    std, wide = np.hypot(of_members, np.sqrt(independent) / whole), np.hypot(of_members, shared / whole)
-    total, sum_std = mean.cumsum(), np.hypot(spread(each.cumsum(1)), np.sqrt(((shared / whole) ** 2).cumsum()))
+    mean, each, lasting = smb / whole, members / whole, lasting / np.multiply.outer(whole, whole)
+    of_members, shared = spread(each), (shared / whole) ** 2
+    std, wide = np.hypot(of_members, np.sqrt(noise2) / whole), np.sqrt(of_members**2 + shared + np.diagonal(lasting))
+    summed = np.diagonal(lasting.cumsum(0).cumsum(1)) + shared.cumsum()
+    total, sum_std = mean.cumsum(), np.sqrt(spread(each.cumsum(1)) ** 2 + summed)
     columns = {"hydro_year": years, "smb": mean}
     for name, middle, half in (("", mean, std), ("shared_", mean, wide), ("cumulative_", total, sum_std)):
         columns |= {f"{name}low": middle - Z90 * half, f"{name}high": middle + Z90 * half}
     return pd.DataFrame(columns | {"cumulative": total})
 
 
-def _balance_sums(source: Source, cache: Cache, rows: Ints, progress: Progress | None) -> list[Floats]:
-    """Area-weighted sums: members (member, year); variance of noise, its root if shared, area and balance (year,)."""
+def _balance_sums(source: Source, cache: Cache, rows: Ints, progress: Progress | None) -> Floats:
+    """Area-weighted sums over glaciers (row, year): members, covariance of lasting noise with every year, and four.
+
+    The four are the variance of noise, the standard deviation of what does not last if it is shared, area and balance.
+    """
     scale = factor("kg m-2", "smb")[0]
     wanted = _wanted(source, rows)
+    known = source.data.get("lasting_share")
+    lasts = np.zeros(len(wanted)) if known is None else known.values.astype(float)
 
     def reduce(block: slice, values: dict[str, Floats]) -> Floats:
         own = wanted[block]
@@ -56,13 +64,13 @@ def _balance_sums(source: Source, cache: Cache, rows: Ints, progress: Progress |
         members = values["smb_member"][:, own].astype(float) * scale  # (member, glacier, year)
         members = np.where(np.isfinite(members), members, smb)
         area = np.where(np.isfinite(smb), np.nan_to_num(values["area_m2"][own].astype(float))[:, None], 0.0)
-        noise = area * np.sqrt(np.clip(std**2 - spread(members) ** 2, 0, None))
-        sums = [np.nansum(np.square(noise), 0), np.nansum(noise, 0), area.sum(0), np.nansum(area * smb, 0)]
-        return np.stack([*np.nansum(area * members, 1), *sums])
+        noise = np.nan_to_num(area * np.sqrt(np.clip(std**2 - spread(members) ** 2, 0, None)))
+        part = lasts[block][own][:, None]
+        lasting, yearly = np.sqrt(part) * noise, np.sqrt(1 - part) * noise
+        sums = [np.square(noise).sum(0), yearly.sum(0), area.sum(0), np.nansum(area * smb, 0)]
+        return np.concatenate([np.nansum(area * members, 1), lasting.T @ lasting, sums])
 
-    names = ("smb", "smb_std", "smb_member", "area_m2")
-    found = _summed(source, cache, names, rows, reduce, progress)
-    return [found[:-4], *found[-4:]]
+    return _summed(source, cache, ("smb", "smb_std", "smb_member", "area_m2"), rows, reduce, progress)
 
 
 def evolution(

@@ -17,7 +17,7 @@ from glacierscale.folds import FoldPlan
 from glacierscale.models import rows as rows_module
 from glacierscale.models.held_out import HeldOut, held_out_of, row_numbers, rows_held, spread
 from glacierscale.models.like_years import LikeYears
-from glacierscale.models.packing import Net, mask
+from glacierscale.models.packing import Net
 from glacierscale.models.physics import BIASES_K, TemperatureIndex
 from glacierscale.models.rows import Design
 from glacierscale.models.scaling import Scaler
@@ -55,6 +55,8 @@ class SMBModel:
     """Net with the least error when years are held out: predicts glaciers that have observations"""
     best_unobserved: str
     """Net with the least error when glaciers are held out: predicts glaciers that have none"""
+    lasting_share: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """By net, for glaciers with observations and without: share of the residual variance that is alike in all years"""
     unseen_left: Mapping[str, Floats] = field(default_factory=dict)
     """(fold, glacier) by net, kg m-2: mean of what members without like years leave of a glacier that they did not
     learn from, NaN where there are none; glaciers in the order of their names"""
@@ -293,8 +295,3 @@ class SMBModel:
         from glacierscale.models import storing
 
         return storing.load(storing.folder_of(folder))
-
-
-def fold_weights(plan: FoldPlan, weight: Floats) -> Floats:
-    """Weight of every row in the training of every fold: (fold, row), zero outside its training rows."""
-    return mask([fold.train for fold in plan.folds], len(weight)) * weight

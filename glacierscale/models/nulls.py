@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from glacierscale.folds import FoldPlan
 from glacierscale.models import physics
-from glacierscale.models.bundle import fold_weights
+from glacierscale.models.packing import fold_weights
 from glacierscale.models.rows import Rows
 
 Floats = npt.NDArray[np.floating]

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from glacierscale.folds import FoldPlan
+
 Floats = npt.NDArray[np.floating]
 
 
@@ -72,3 +74,8 @@ def mask(members: Sequence[npt.NDArray[np.integer]], length: int) -> npt.NDArray
     for number, rows in enumerate(members):
         mask[number, rows] = 1
     return mask
+
+
+def fold_weights(plan: FoldPlan, weight: Floats) -> Floats:
+    """Weight of every row in the training of every fold: (fold, row), zero outside its training rows."""
+    return mask([fold.train for fold in plan.folds], len(weight)) * weight

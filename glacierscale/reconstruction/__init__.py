@@ -122,6 +122,9 @@ def _write(
     attributes: dict[str, Any] = {name: dataset.attrs[name] for name in kept if name in dataset.attrs}
     attributes["net"] = near if near == far else f"{near} for observed glaciers, {far} for the others"
     static = dataset[[*schema.IDENTITY, "hydro_year"]].load()
+    observed = np.isin(schema.text(static.unit_id.values), model.unit_id)
+    (seen, _), (_, unseen) = (model.lasting_share.get(net, (0.0, 0.0)) for net in (near, far))
+    static = static.assign(lasting_share=("glacier", np.where(observed, seen, unseen)))
     static.attrs = attributes
     members = max(model.members_of(net) for net in (near, far))
     glaciers = source.blocks()[0].stop

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,8 @@ def subregions(
         first year); None, and no file, where no subregion is known.
 
         Means are weighted by the area of the year. ``std`` keeps what errors have in common: that of a mean over the
-        members' own means, and noise that glaciers of a year share as far as held-out errors do. Years are independent
-        in noise, not in the members.
+        members' own means, and noise that glaciers of a year share as far as held-out errors do. What lasts of noise is
+        independent between glaciers and the same in all years; the rest is independent between years.
     """
     source, made_of = Store.at(smb, schema.RECONSTRUCTION), Store.at(features, schema.FEATURES)
     names = np.unique(schema.text(source.open().subregion.values))
@@ -105,9 +105,11 @@ class _Sums:
     member: Floats
     """departure of each member from the balance"""
     noise: Floats
-    """of a times the noise"""
-    noise2: Floats = field(repr=False)
+    """of a times the noise that does not last"""
+    noise2: Floats
     """of the squares of these"""
+    lasting: Floats
+    """of a times the noise that lasts, each year's times every other's, the latter first"""
 
     def take(self, which: npt.NDArray[np.bool_]) -> _Sums:
         """Some of the subregions."""
@@ -122,15 +124,18 @@ class _Sums:
         area = np.where(self.area > 0, self.area, np.nan)
         mean, members = self.balance / area, self.member / area
         noise = (shared * self.noise**2 + (1 - shared) * self.noise2) / area**2
+        lasting = self.lasting / area / area.T[:, :, None]  # (hydro_year, subregion, hydro_year)
+        stays = np.einsum("tst->st", lasting)
+        stayed = np.einsum("tst->st", lasting.cumsum(axis=0).cumsum(axis=2))
         drift = np.cumsum(members, axis=-1)
         columns: dict[str, Any] = {
             "massif": np.repeat(names, len(years)),
             "hydro_year": np.tile(years, len(names)),
             "smb": mean,
-            "std": np.sqrt(_variance(members) + noise),
+            "std": np.sqrt(_variance(members) + noise + stays),
             "area": self.area,
             "cumulative": np.cumsum(mean, axis=-1),
-            "cumulative_std": np.sqrt(_variance(drift) + np.cumsum(noise, axis=-1)),
+            "cumulative_std": np.sqrt(_variance(drift) + np.cumsum(noise, axis=-1) + stayed),
         }
         return pd.DataFrame({name: np.ravel(values) for name, values in columns.items()})
 
@@ -156,6 +161,8 @@ def _summed(smb: Store, features: Store, names: npt.NDArray[np.str_]) -> _Sums:
             less = np.where(std > 0, filled_std / np.where(std > 0, std, 1), 1)
             mean, departure, noise2 = part.smb_gapfilled.values, departure * less, noise2 * less**2
         weight = np.where(np.isfinite(mean), area, 0.0)
+        lasts = part.lasting_share.values[:, None] if "lasting_share" in part else 0.0
+        yearly, lasting = np.sqrt((1 - lasts) * noise2), np.nan_to_num(weight * np.sqrt(lasts * noise2))
         member_of = (schema.text(part.subregion.values) == names[:, None]).astype(float)  # (subregion, glacier)
 
         def over(values: Floats, member_of: Floats = member_of) -> Floats:
@@ -166,8 +173,9 @@ def _summed(smb: Store, features: Store, names: npt.NDArray[np.str_]) -> _Sums:
             over(weight),
             over(weight * mean),
             over(weight * departure),
-            over(weight * np.sqrt(noise2)),
-            over(weight**2 * noise2),
+            over(weight * yearly),
+            over((weight * yearly) ** 2),
+            np.einsum("sg,gt,gu->tsu", member_of, lasting, lasting, optimize=True),
         )
         sums = own if sums is None else _Sums(*(vars(sums)[name] + vars(own)[name] for name in vars(own)))
     assert sums is not None  # a store has a glacier

@@ -144,8 +144,7 @@ def render(
     _refuse(reconstruction, tables, outlines, elevation)
     if outlines is not None and outlines.crs != "EPSG:4326":
         outlines = outlines.to_crs("EPSG:4326")
-    lasting = summary.lasting_shares(reconstruction, predictions)
-    series = summary.regional_series(reconstruction, lasting)
+    series = summary.regional_series(reconstruction)
     drawings = {
         "map": maps.smb_map(reconstruction, outlines=outlines, elevation=elevation),
         "series": figures.series_figure(series),
@@ -155,10 +154,10 @@ def render(
     return _fill(
         drawings | _held_out_figures(tables) | _cause_figures(tables) | _raster_figures(tables, rasters),
         title=title,
-        head=summary.headline(reconstruction, predictions, series, lasting, title),
+        head=summary.headline(reconstruction, predictions, series, title),
         tables=verdicts.score_tables(scores),
         columns=[heading for _, heading, *_ in verdicts.COLUMNS],
-        embedded=summary.embedded_series(reconstruction, predictions, lasting),
+        embedded=summary.embedded_series(reconstruction, predictions),
         level=verdicts.LEVEL,
         future=None if future is None else outlook.told(future),
         aside=aside,

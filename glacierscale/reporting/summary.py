@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glacierscale import metrics, schema
-from glacierscale.folds import HOLDS_OUT_GLACIERS
+from glacierscale import schema
 from glacierscale.reporting.style import M_WE, Z90, between, number
 
 if TYPE_CHECKING:
@@ -27,44 +26,18 @@ _SPOKEN = {
 }
 
 
-def lasting_shares(reconstruction: xr.Dataset, predictions: pd.DataFrame) -> np.ndarray:
-    """Share of the residual variance of each glacier that is the same in all years: (glacier,), 0 to 1.
-
-    As held-out errors tell: of the net that tells glaciers that were not observed, where glaciers were held out; of
-    that for observed ones, where years alone were.
-
-    Parameters
-    ----------
-    reconstruction : xarray.Dataset
-    predictions : pandas.DataFrame
-        As `evaluate` writes them.
-    """
-    nets = _nets(str(reconstruction.attrs.get("net", "")))
-    shares = []
-    for net, unseen in zip(nets, (False, True), strict=True):
-        rows = predictions[(predictions["model"] == net) & (predictions["scheme"].isin(HOLDS_OUT_GLACIERS) == unseen)]
-        rows = rows[rows["scheme"] == rows["scheme"].iloc[0]] if len(rows) else rows
-        error = (rows["predicted"] - rows["observed"]).dropna()
-        shares.append(metrics.lasting_share(error.to_numpy(float), rows["glacier_id"][error.index].to_numpy(str)))
-    names = (schema.text(reconstruction[name].values) for name in ("unit_id", "glacier_id"))
-    observed = np.any([np.isin(name, predictions["glacier_id"].to_numpy(str)) for name in names], axis=0)
-    return np.where(observed, *shares)
-
-
-def regional_series(reconstruction: xr.Dataset, lasting: np.ndarray | None = None) -> xr.Dataset:
+def regional_series(reconstruction: xr.Dataset) -> xr.Dataset:
     """Average a reconstruction over the region by area and carry its uncertainty along.
 
     The spread of the ensemble members is averaged member by member, so what members share is kept. The rest of the
-    predictive variance, ``smb_std**2`` less the members' variance, is residual noise. A share of it lasts: it is the
-    same in all years of a glacier and independent between glaciers. The rest is independent between years, and between
+    predictive variance, ``smb_std**2`` less the members' variance, is residual noise. Its ``lasting_share`` is the same
+    in all years of a glacier and independent between glaciers. The rest is independent between years, and between
     glaciers in `std`, fully shared by all glaciers of a year in `shared_std`.
 
     Parameters
     ----------
     reconstruction : xarray.Dataset
         A dataset of `schema.RECONSTRUCTION`; it is read glacier block by glacier block.
-    lasting : (glacier,), optional
-        That share; none where left out.
 
     Returns
     -------
@@ -87,7 +60,7 @@ def regional_series(reconstruction: xr.Dataset, lasting: np.ndarray | None = Non
         parts.append(np.where(weight > 0, weight * residual, 0.0).astype(np.float32))
     area = np.where(sums["area"] > 0, sums["area"], np.nan)
     mean, members, noise = sums["smb"] / area, sums["members"] / area, np.concatenate(parts) / area
-    share = np.zeros(len(noise)) if lasting is None else lasting
+    share = lasting_share(reconstruction)
     yearly, own = (np.sqrt(part)[:, np.newaxis] * noise for part in (1 - share, share))
     out: dict[str, np.ndarray] = {"mean": mean, "cumulative": mean.cumsum()}
     attrs = {"mean": float(np.nanmean(mean))}
@@ -103,6 +76,13 @@ def regional_series(reconstruction: xr.Dataset, lasting: np.ndarray | None = Non
     return xr.Dataset({k: ("hydro_year", v) for k, v in out.items()}, coords={"hydro_year": year}, attrs=attrs)
 
 
+def lasting_share(reconstruction: xr.Dataset) -> np.ndarray:
+    """Share of the residual variance that is the same in all years: (glacier,); none where the store does not say."""
+    if "lasting_share" not in reconstruction:
+        return np.zeros(reconstruction.sizes["glacier"])
+    return reconstruction["lasting_share"].values.astype(float)
+
+
 def _block(part: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean (glacier, year), members (member, glacier, year) and residual standard deviation (glacier, year), kg m-2."""
     smb = part["smb"].values.astype(float)
@@ -111,15 +91,15 @@ def _block(part: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return smb, members, residual
 
 
-def embedded_series(reconstruction: xr.Dataset, predictions: pd.DataFrame, lasting: np.ndarray) -> dict[str, Any]:
-    """Series of the largest glaciers as whole kg m-2, for the page's selector; `lasting` as in `regional_series`."""
+def embedded_series(reconstruction: xr.Dataset, predictions: pd.DataFrame) -> dict[str, Any]:
+    """Series of the largest glaciers as whole kg m-2, for the page's selector."""
     area = np.nan_to_num(reconstruction["area_m2"].values.astype(float))
     some = reconstruction["smb"].notnull().any("hydro_year").values
     largest = np.argsort(np.where(some, -area, np.inf), kind="stable")[: min(MOST_GLACIERS, int(some.sum()))]
     order = np.sort(largest)
     part = reconstruction.isel(glacier=order)
     smb, members, residual = _block(part)
-    share = lasting[order, np.newaxis]
+    share = lasting_share(part)[:, np.newaxis]
     noise = (1 - share) * (residual**2).cumsum(1) + share * residual.cumsum(1) ** 2
     total_std = np.sqrt(members.cumsum(2).var(0) + noise)
     rows = predictions.drop_duplicates(["glacier_id", "hydro_year"])
@@ -154,21 +134,14 @@ def reconstructed_by(net: str) -> str:
     anything else is repeated as it stands.
     """
     spoken = {name: f"the {label}" for name, label in _SPOKEN.items()}
-    observed, others = (spoken.get(name, name) for name in _nets(net))
-    if observed != others:
-        return f"{observed} for observed glaciers and {others} for the others"
-    return observed or "a model that the store does not name"
-
-
-def _nets(net: str) -> tuple[str, str]:
-    """Nets of observed and of other glaciers, from the attribute `net`."""
     two = re.fullmatch(r"(\S+) for observed glaciers, (\S+) for the others", net)
-    return (two[1], two[2]) if two else (net, net)
+    if two:
+        observed, others = (spoken.get(name, name) for name in two.groups())
+        return f"{observed} for observed glaciers and {others} for the others"
+    return spoken.get(net, net) if net else "a model that the store does not name"
 
 
-def headline(
-    reconstruction: xr.Dataset, predictions: pd.DataFrame, series: xr.Dataset, lasting: np.ndarray, title: str
-) -> dict[str, Any]:
+def headline(reconstruction: xr.Dataset, predictions: pd.DataFrame, series: xr.Dataset, title: str) -> dict[str, Any]:
     """Facts of the first screen: what, where, when, how much, by which model."""
     years = reconstruction["hydro_year"].values
     rows = predictions[np.isfinite(predictions["observed"])].drop_duplicates(["glacier_id", "hydro_year"])
@@ -190,7 +163,7 @@ def headline(
         "mean_interval": between(middle - half, middle + half),
         "mean_shared": between(middle - wide, middle + wide),
         "total": number(total, 1),
-        "lasting": number(100 * float(lasting.mean()), 0),
+        "lasting": number(100 * float(lasting_share(reconstruction).mean()), 0),
         "total_interval": between(total - total_half, total + total_half, 1),
         "missing": number(100 * (1 - float(np.isfinite(smb).mean())), 1) if bool((~np.isfinite(smb)).any()) else "",
     }

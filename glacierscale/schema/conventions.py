@@ -91,6 +91,7 @@ _REFERENCES = {
     **dict.fromkeys(("channel", "channel_units", "rasters"), f"{_TERRAIN}; {_PATCH}"),
     "radiation": "Hock 1999, doi 10.3189/S0022143000003087; Kopp and Lean 2011, doi 10.1029/2010GL045777",
     **dict.fromkeys(("smb", "smb_std", "smb_member", "smb_winter"), _ENSEMBLE),
+    "lasting_share": "Searle, Casella and McCulloch 1992, chapter 3, doi 10.1002/9780470316856",
     **dict.fromkeys(("smb_gapfilled", "smb_gapfilled_std"), _GAPFILL),
     **dict.fromkeys(("smb_map", "smb_map_std", "winter_map"), _INDEX),
     **dict.fromkeys(("parameter", "parameter_units", "parameters"), _INDEX),

@@ -216,6 +216,12 @@ RECONSTRUCTION = Schema(
             long_name="annual glacier-wide surface mass balance of one ensemble member",
             cell_methods="hydro_year: sum",
         ),
+        "lasting_share": Variable(
+            dims=("glacier",),
+            units="1",
+            long_name="share of the variance of residual noise that is the same in all years of a glacier",
+            optional=True,
+        ),
         "set_aside": SET_ASIDE,
     },
 )

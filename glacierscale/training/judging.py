@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from glacierscale import folds
+from glacierscale import folds, metrics
 from glacierscale.models.bundle import SMBModel
 from glacierscale.models.held_out import HeldOut
 from glacierscale.models.rows import Rows
@@ -83,6 +83,32 @@ def judged(model: SMBModel, rows: Rows, held: Mapping[tuple[str, str], HeldOut])
     return replace(
         model,
         unseen_std=unseen,
+        lasting_share={net: lasting_shares(rows, held, net) for net in unseen},
         best_observed=better(("loyo", "year_blocks")),
         best_unobserved=better(tuple(sorted(folds.HOLDS_OUT_GLACIERS))),
     )
+
+
+def lasting_shares(rows: Rows, held: Mapping[tuple[str, str], HeldOut], net: str) -> tuple[float, float]:
+    """Share of the variance of errors that stays with a glacier: of glaciers that a net knows, and of others, 0 to 1.
+
+    Parameters
+    ----------
+    rows : Rows
+    held : mapping
+        Predictions of held-out rows by net and scheme.
+    net : str
+
+    Returns
+    -------
+    tuple
+        As the first scheme tells that holds years alone out, and the first that holds glaciers out; 0 without one.
+    """
+    shares = []
+    for unseen in (False, True):
+        among = [s for s in folds.SCHEMES if (s in folds.HOLDS_OUT_GLACIERS) == unseen and (net, s) in held]
+        found = held[net, among[0]] if among else None
+        error = np.empty(0) if found is None else found.mean - rows.observed[found.row]
+        group = np.empty(0, np.str_) if found is None else rows.unit_id[found.row]
+        shares.append(metrics.lasting_share(error, group))
+    return shares[0], shares[1]

@@ -16,8 +16,9 @@ from glacierscale import folds, provenance, schema
 from glacierscale.folds import FoldPlan
 from glacierscale.models import physics, scaling
 from glacierscale.models import rows as rows_module
-from glacierscale.models.bundle import SMBModel, fold_weights
+from glacierscale.models.bundle import SMBModel
 from glacierscale.models.held_out import HeldOut, row_numbers, rows_held
+from glacierscale.models.packing import fold_weights
 from glacierscale.models.physics import TemperatureIndex
 from glacierscale.models.rows import Rows
 from glacierscale.models.scaling import Scaler

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import subprocess
 import sys
 import time
@@ -114,12 +113,6 @@ def test_a_block_that_hangs_does_not_keep_the_process_alive() -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, env=loopback.environment())
     assert "TimeoutError: took longer than 0.5 s to compute" in done.stderr
-
-
-def test_every_tenth_of_the_work_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "glacierscale.compute"):
-        compute.map_items(str, range(40), label="items")
-    assert [record.getMessage() for record in caplog.records] == [f"items: {n} of 40" for n in range(4, 41, 4)]
 
 
 class Idle:

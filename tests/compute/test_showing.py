@@ -16,6 +16,7 @@ from glacierscale.compute import on_dask, showing
 @pytest.fixture(autouse=True)
 def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(showing, "_SAID", set())
+    monkeypatch.delenv(showing.QUIET_VARIABLE)
 
 
 def test_a_dashboard_is_named_once_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

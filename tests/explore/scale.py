@@ -91,7 +91,8 @@ def balances(who: dict[str, Any], axes: xr.Dataset, first: int) -> dict[str, npt
     off = 50.0 * (np.arange(MEMBERS) - (MEMBERS - 1) / 2)
     member = mean + off[:, None, None]
     member[:, who["set_aside"] != ""] = np.nan
-    return {"smb": member.mean(0), "smb_std": np.hypot(member.std(0), RESIDUAL), "smb_member": member}
+    std = np.hypot(member.std(0), RESIDUAL)
+    return {"smb": member.mean(0), "smb_std": std, "smb_member": member, "lasting_share": 0.1 * (glacier % 4)}
 
 
 def courses(who: dict[str, Any], axes: xr.Dataset, first: int) -> dict[str, npt.NDArray[Any]]:
@@ -136,7 +137,7 @@ def _write(url: str, kind: schema.Schema, axes: xr.Dataset, who: dict[str, Any],
     verb = "reconstruct" if kind is schema.RECONSTRUCTION else "evolve"
     store, count = Store(url, kind), len(who["lon"])
     sizes = {"glacier": count} | ({} if "member" in axes.sizes else {"member": MEMBERS})
-    without = [name for name, variable in kind.variables.items() if variable.optional]
+    without = [name for name, variable in kind.variables.items() if variable.optional and name != "lasting_share"]
     stamp = Stamp(verb=verb, options={"glaciers": count}, inputs=MODEL)
     known = axes.assign({name: ("glacier", who[name]) for name in schema.IDENTITY})
     store.declare(known, stamp, sizes=sizes, chunks={"glacier": per_block}, without=without)

@@ -176,7 +176,10 @@ def test_the_balance_of_a_glacier_has_the_interval_and_the_sum_of_the_report(atl
     np.testing.assert_allclose(table.smb, mean)
     np.testing.assert_allclose(table.high - table.smb, Z90 * std, rtol=1e-5)
     residual = np.clip(std**2 - members.var(0), 0, None)
-    total = np.sqrt(members.cumsum(1).var(0) + residual.cumsum())
+    lasting = float(own.lasting_share)
+    assert lasting > 0
+    noise = (1 - lasting) * residual.cumsum() + lasting * np.sqrt(residual).cumsum() ** 2
+    total = np.sqrt(members.cumsum(1).var(0) + noise)
     np.testing.assert_allclose(table.cumulative, mean.cumsum(), rtol=1e-5)
     np.testing.assert_allclose(table.cumulative_high - table.cumulative, Z90 * total, rtol=1e-4)
 
@@ -186,7 +189,8 @@ def test_a_member_is_told_with_its_own_noise_alone(atlas: Atlas, smb: xr.Dataset
     np.testing.assert_allclose(table.smb, smb.smb_member.values[9, 5] / 1000, rtol=1e-5)
     np.testing.assert_allclose((table.high - table.low) / 2, Z90 * scale.RESIDUAL / 1000, rtol=1e-3)
     years = np.arange(1, len(table) + 1)
-    wide = Z90 * scale.RESIDUAL / 1000 * np.sqrt(years)
+    lasting = float(smb.lasting_share[5])
+    wide = Z90 * scale.RESIDUAL / 1000 * np.sqrt((1 - lasting) * years + lasting * years**2)
     np.testing.assert_allclose(table.cumulative_high - table.cumulative, wide, rtol=1e-3)
 
 

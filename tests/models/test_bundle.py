@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glacierscale.models import bundle
+from glacierscale.models import packing
 from glacierscale.models.physics import BIASES_K
 from glacierscale.models.rows import design_of
 
@@ -80,7 +80,7 @@ def test_balances_of_glaciers_and_years_are_those_of_their_rows_one_by_one(model
 
 def test_fold_weights_are_zero_outside_the_training_rows(model: Any) -> None:
     weight = np.linspace(1, 2, len(model.unit_id))
-    found = bundle.fold_weights(model.plan, weight)
+    found = packing.fold_weights(model.plan, weight)
     for number, fold in enumerate(model.plan.folds):
         np.testing.assert_array_equal(np.flatnonzero(found[number]), np.sort(fold.train))
         np.testing.assert_array_equal(found[number, fold.train], weight[fold.train])

@@ -17,6 +17,7 @@ from tests import loopback
 FOLDER = loopback.ROOT / "notebooks"
 NAMES = sorted(path.name for path in FOLDER.glob("*.ipynb"))
 CELL_S, WHOLE_S = 900, 1100
+_PLAIN = {"JUPYTER_NO_CONFIG": "1", "GLACIERSCALE_QUIET": "1"}  # slow machines show what fast ones do
 
 
 def execute(name: str, folder: Path) -> nbformat.NotebookNode:
@@ -43,7 +44,7 @@ def execute(name: str, folder: Path) -> nbformat.NotebookNode:
         check=False,
         timeout=WHOLE_S,
         cwd=copy.parent,
-        env=loopback.environment() | shared | {"IPYTHONDIR": str(folder / "ipython"), "JUPYTER_NO_CONFIG": "1"},
+        env=loopback.environment() | shared | {"IPYTHONDIR": str(folder / "ipython")} | _PLAIN,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     notebook = nbformat.read(copy, as_version=4)

@@ -163,6 +163,7 @@ def test_glaciers_that_were_never_observed_have_their_own_net_and_uncertainty(
         model,
         unit_id=np.where(kept, model.unit_id, "elsewhere"),
         unseen_std=dict.fromkeys(model.nets, 999.0),
+        lasting_share={"mlp": (0.25, 0.5), "lasso": (0.125, 0.75)},
         best_observed="mlp",
         best_unobserved="lasso",
     )
@@ -171,6 +172,7 @@ def test_glaciers_that_were_never_observed_have_their_own_net_and_uncertainty(
     new = dataset.unit_id.values == "RGI60-11.00001"
     assert new.sum() == 1
     assert found.attrs["net"] == "mlp for observed glaciers, lasso for the others"
+    np.testing.assert_array_equal(found.lasting_share, np.where(new, 0.75, 0.25))
     left = np.where(new, 999.0, model.residual_std["mlp"][0])
     for net, own in (("lasso", new), ("mlp", ~new)):
         members = model.reconstruct(dataset, net)[:, own]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from glacierscale.models.bundle import SMBModel
 from glacierscale.provenance import StampMismatch
 from glacierscale.reconstruction import ReconstructOptions, reconstruct
 from glacierscale.reconstruction.subregions import NAME, WHOLE_REGION, _Sums, common_share, subregions
@@ -48,6 +50,7 @@ def test_a_mean_is_weighted_by_area_and_keeps_what_errors_have_in_common(shared:
         member=np.array([[[2 * area * 10.0]], [[2 * area * -10.0]]]),
         noise=np.array([[2 * area * each]]),
         noise2=np.array([[2 * (area * each) ** 2]]),
+        lasting=np.zeros((1, 1, 1)),
     )
     table = sums.table(np.array(["Vanoise"]), np.array([2000]), shared)
     assert table.massif.tolist() == ["Vanoise"]
@@ -65,6 +68,7 @@ def test_a_cumulative_balance_adds_up_and_members_drift_apart() -> None:
         member=np.stack([10 * ones, -10 * ones]),
         noise=np.zeros((1, 3)),
         noise2=np.zeros((1, 3)),
+        lasting=np.zeros((3, 1, 3)),
     )
     table = sums.together().table(np.array([""]), years, 1.0)
     assert table.cumulative.tolist() == [-100, -200, -300]
@@ -80,15 +84,19 @@ def split(features: Store, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "gaps filled"])
 def smb(model_folder: Path, split: Store, tmp_path_factory: pytest.TempPathFactory, request: Any) -> Store:
-    """A reconstruction of it."""
+    """A reconstruction of it, with noise of which a part lasts."""
     options = ReconstructOptions(gapfill=request.param)
-    return reconstruct(model_folder, split, to=tmp_path_factory.mktemp("split_smb") / "smb.zarr", options=options)
+    model = SMBModel.load(model_folder)
+    model = dataclasses.replace(model, lasting_share=dict.fromkeys(model.nets, (0.3, 0.6)))
+    return reconstruct(model, split, to=tmp_path_factory.mktemp("split_smb") / "smb.zarr", options=options)
 
 
 def by_hand(found: xr.Dataset, area: np.ndarray, massif: str | None, shared: float) -> pd.DataFrame:
     """Numbers of a massif, or of all glaciers, one year and one glacier at a time."""
     some = [n for n, name in enumerate(MASSIFS) if found.set_aside.values[n] == "" and massif in (None, name)]
-    filled, records, means = "smb_gapfilled" in found, [], []
+    filled, records, means, lasts = "smb_gapfilled" in found, [], [], found.lasting_share.values[some]
+    assert (lasts > 0).all()
+    stayed = np.zeros(len(some))  # sum over years of each glacier's part of what lasts
     for at, year in enumerate(found.hydro_year.values):
         a = area[some, at]
         members = found.smb_member.values[:, some, at]  # (member, glacier)
@@ -99,13 +107,14 @@ def by_hand(found: xr.Dataset, area: np.ndarray, massif: str | None, shared: flo
             members, noise = (members - mean) * less + found.smb_gapfilled.values[some, at], noise * less
             mean = found.smb_gapfilled.values[some, at]
         means.append(members @ a / a.sum())
-        variance = (shared * (a @ noise) ** 2 + (1 - shared) * ((a * noise) ** 2).sum()) / a.sum() ** 2
-        records.append(
-            (year, a @ mean / a.sum(), np.hypot(means[-1].std(ddof=1), np.sqrt(variance)), a.sum(), variance)
-        )
-    table = pd.DataFrame(records, columns=["hydro_year", "smb", "std", "area", "variance"])
+        weight, yearly, lasting = a / a.sum(), np.sqrt(1 - lasts) * noise, np.sqrt(lasts) * noise
+        variance = shared * (weight @ yearly) ** 2 + (1 - shared) * ((weight * yearly) ** 2).sum()
+        stayed = stayed + weight * lasting
+        std = np.sqrt(means[-1].var(ddof=1) + variance + ((weight * lasting) ** 2).sum())
+        records.append((year, weight @ mean, std, a.sum(), variance, (stayed**2).sum()))
+    table = pd.DataFrame(records, columns=["hydro_year", "smb", "std", "area", "variance", "stayed"])
     drift = np.cumsum(means, axis=0).std(axis=1, ddof=1)
-    variance = table.pop("variance").cumsum()
+    variance = table.pop("variance").cumsum() + table.pop("stayed")
     return table.assign(cumulative=table.smb.cumsum(), cumulative_std=np.sqrt(drift**2 + variance))
 
 

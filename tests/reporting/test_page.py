@@ -74,7 +74,7 @@ def test_the_best_of_a_column_is_marked(rendered):
 
 def test_only_the_largest_glaciers_travel_in_the_page_and_it_says_so(made, rendered):
     data = made.reconstruction(glaciers=summary.MOST_GLACIERS + 20)
-    embedded = summary.embedded_series(data, made.predictions(data), np.zeros(data.sizes["glacier"]))
+    embedded = summary.embedded_series(data, made.predictions(data))
     most = summary.MOST_GLACIERS
     areas = np.sort(data.area_m2.values)[::-1]
     assert [g["area"] for g in embedded["glaciers"]] == [round(float(a) / 1e6, 2) for a in areas[:most]]

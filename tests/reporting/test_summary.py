@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 import xarray as xr
 
@@ -51,46 +50,16 @@ def certain(made, *, glaciers):
 def test_what_lasts_adds_up_over_years_and_averages_out_over_glaciers(made):
     data, years = certain(made, glaciers=25), made.years.size
     for lasting, each in ((np.ones(25), 60 * years), (np.full(25, 0.5), 60 * np.sqrt((years + years**2) / 2))):
-        series = summary.regional_series(data, lasting)
+        data["lasting_share"] = ("glacier", lasting)
+        series = summary.regional_series(data)
         np.testing.assert_allclose(series["std"], 60.0, rtol=1e-5)
         np.testing.assert_allclose(series["cumulative_std"][-1], each, rtol=1e-5)
         assert series.attrs["std"] == pytest.approx(each / years, rel=1e-5)
     np.testing.assert_allclose(series["shared_std"], np.sqrt(300**2 / 2 + 60**2 / 2), rtol=1e-5)
     wide = np.sqrt((300**2 * years + 60**2 * years**2) / 2)
     np.testing.assert_allclose(series["cumulative_shared_std"][-1], wide, rtol=1e-5)
-    one = summary.embedded_series(data, made.predictions(data), np.full(25, 0.5))["glaciers"][0]
+    one = summary.embedded_series(data, made.predictions(data))["glaciers"][0]
     assert one["sum_std"][-1] == round(300 * np.sqrt((years + years**2) / 2))
-
-
-def lasting_errors(made, *, glaciers, scheme="logo", sd=200.0, years=15):
-    """Held-out predictions whose errors are partly the glacier's own and partly each year's, 100 kg m-2."""
-    rng = np.random.default_rng(0)
-    names = np.repeat([f"RGI60-11.{number:05d}" for number in range(glaciers)], years)
-    error = np.repeat(sd * rng.normal(size=glaciers), years) + 100 * rng.normal(size=glaciers * years)
-    table = pd.DataFrame({"scheme": scheme, "model": "lasso", "glacier_id": names, "predicted": error})
-    return table.assign(observed=0.0, hydro_year=np.tile(made.years[:years], glaciers))
-
-
-def test_cumulative_intervals_hold_what_they_promise_where_errors_of_a_glacier_last(made):
-    table = lasting_errors(made, glaciers=200)
-    error = (table["predicted"] - table["observed"]).groupby(table["glacier_id"])
-    data = certain(made, glaciers=200).assign_attrs(net="lasso")
-    data["smb_std"] = data.smb_std * 0 + np.hypot(200, 100)
-    strangers = data.assign(glacier_id=data.glacier_id.astype(object) + "x", unit_id=data.unit_id.astype(object) + "x")
-    share = summary.lasting_shares(strangers, table)
-    assert share == pytest.approx(0.8, abs=0.05)
-    claimed = summary.embedded_series(strangers, table, share)["glaciers"][0]["sum_std"][14]
-    assert np.mean(np.abs(error.sum()) < summary.Z90 * claimed) == pytest.approx(0.9, abs=0.05)
-
-
-def test_observed_glaciers_are_judged_by_held_out_years(made):
-    both = [lasting_errors(made, glaciers=30), lasting_errors(made, glaciers=30, scheme="loyo", sd=0.0)]
-    data = made.reconstruction(glaciers=40).assign_attrs(net="lasso")
-    share = summary.lasting_shares(data, pd.concat(both))
-    observed = np.arange(40) < 30
-    assert (share[observed] < 0.1).all()
-    assert (share[~observed] > 0.6).all()
-    assert (summary.lasting_shares(data.assign_attrs(net="mlp"), pd.concat(both)) == 0).all()
 
 
 def test_the_regional_mean_weighs_by_area_over_the_glaciers_that_have_a_value(made):
@@ -114,7 +83,7 @@ def test_observations_of_a_unit_reach_each_of_its_outlines(made):
     parts = np.array(["RGI60-11.00000_d01", "RGI60-11.00000_d02", "RGI60-11.00002"])
     table = made.predictions(data)
     data = data.assign(glacier_id=("glacier", parts), unit_id=("glacier", [p.split("_")[0] for p in parts]))
-    embedded = summary.embedded_series(data, table, np.zeros(3))
+    embedded = summary.embedded_series(data, table)
     found = {g["id"]: len(g["observed"]) for g in embedded["glaciers"]}
     assert found == dict.fromkeys(parts.tolist(), 15)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from glacierscale import folds, provenance
+from glacierscale.models.held_out import HeldOut
 from glacierscale.training import judging, loop, nets
 from glacierscale.training.options import TrainOptions
 
@@ -138,6 +140,26 @@ def test_what_is_left_of_a_glacier_is_a_mean_over_rows_that_members_did_not_lear
     out_of_bag = np.array([[[0.0, 0.0, np.nan, np.nan], [4.0, 2.0, np.nan, 5.0]]] * 2)
     found = judging.unseen_left(left, out_of_bag, np.stack([glacier, year]), glacier)
     np.testing.assert_allclose(found, [[((1 - 2) + (2 - 1)) / 2, np.nan, 2.0], [np.nan] * 3])
+
+
+def test_sums_of_errors_spread_as_the_share_says_that_lasts() -> None:
+    """Errors of 200 glaciers over 15 years, of which 200 kg m-2 are the glacier's own and 100 each year's."""
+    rng, glaciers, years = np.random.default_rng(0), 200, 15
+    own = 200 * rng.normal(size=(glaciers, 1))
+    each = 100 * rng.normal(size=(glaciers, years))
+    rows: Any = SimpleNamespace(observed=np.zeros(each.size), unit_id=np.repeat(np.arange(glaciers), years).astype(str))
+
+    def held(error: Any) -> HeldOut:
+        number = np.arange(each.size)
+        return HeldOut(row=number, fold=number, mean=error.ravel(), spread=0 * number, residual=0 * number)
+
+    found = {("mlp", "logo"): held(own + each), ("mlp", "loyo"): held(each)}
+    known, unknown = judging.lasting_shares(rows, found, "mlp")
+    assert known == pytest.approx(0.0, abs=0.02)
+    assert unknown == pytest.approx(0.8, abs=0.05)
+    std = np.hypot(200, 100) * np.sqrt((1 - unknown) * years + unknown * years**2)
+    assert np.mean(np.abs((own + each).sum(axis=1)) < 1.645 * std) == pytest.approx(0.9, abs=0.05)
+    assert judging.lasting_shares(rows, {}, "mlp") == (0.0, 0.0)
 
 
 def test_a_single_member_trains_without_a_spread(few: Any) -> None:
