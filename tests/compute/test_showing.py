@@ -144,7 +144,7 @@ def test_a_notebook_has_one_line_that_changes(monkeypatch: pytest.MonkeyPatch) -
         shown.append((data, update))
 
     monkeypatch.setattr(IPython.display, "publish_display_data", publish)
-    shell = IPython.core.interactiveshell.InteractiveShell.instance()
+    shell = IPython.core.interactiveshell.InteractiveShell.instance(warn_venv=False)
     monkeypatch.setattr(shell.display_pub, "publish", publish)
     cell = showing._Cell()
     for line in ("train mlp: 1 of 2", "train mlp: 2; done in 9 s"):

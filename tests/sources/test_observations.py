@@ -79,7 +79,7 @@ def test_tables_have_the_columns_and_dtypes_of_the_schema(shared: Path, links: p
 def test_every_wgms_balance_of_the_world_is_read_with_its_survey_dates(shared: Path) -> None:
     folder = shared / "data/wgms"
     links = pd.read_csv(folder / "rgi_wgms_links_20220112.csv")
-    periods = pd.read_csv(folder / "mb_overview_seasonal_mb_time_decades20220301.csv")
+    periods = pd.read_csv(folder / "mb_overview_seasonal_mb_time_periods_20220301.csv")
     tables = [pd.read_csv(file) for file in sorted((folder / "mbdata").glob("*.csv"))]
     result = obs.wgms(tables, links, list(links["RGI60_ID"]), periods=periods)
     assert result["obs_kind"].value_counts().to_dict() == {"annual": 6344, "winter": 4042, "summer": 4030}
