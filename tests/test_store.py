@@ -30,7 +30,7 @@ def declared(tmp_path: Path, **options: object) -> Store:
         stamp(**options),
         sizes=SIZES,
         chunks={"glacier": 4},
-        without=["smb_winter", "smb_gapfilled", "smb_gapfilled_std"],
+        without=["smb_winter", "smb_gapfilled", "smb_gapfilled_std", "lasting_share"],
     )
 
 

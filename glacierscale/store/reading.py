@@ -92,9 +92,8 @@ def _with_plain_text(dataset: xr.Dataset, place: Objects, layout: Layout) -> xr.
 
 def _texts_of(layout: Layout) -> set[str]:
     """Variables of text that a store has."""
-    return {
-        name for name in layout.arrays if name in (known := layout.wanted.variables) and known[name].dtype == "string"
-    }
+    texts = {name for name, variable in layout.wanted.variables.items() if variable.dtype == "string"}
+    return texts & layout.arrays.keys()
 
 
 def _texts(pool: ThreadPoolExecutor, place: Objects, array: Any, name: str) -> Iterator[list[str]]:

@@ -30,7 +30,7 @@ def run(made, cube, tmp_path):
         stamp,
         sizes=dict(data.sizes),
         chunks={"glacier": len(ids)},
-        without=["smb_winter", "smb_gapfilled", "smb_gapfilled_std"],
+        without=["smb_winter", "smb_gapfilled", "smb_gapfilled_std", "lasting_share"],
     )
     names = (*schema.IDENTITY, "smb", "smb_std", "smb_member", "set_aside")
     store.write(store.blocks()[0], {name: data[name].values for name in names})
@@ -172,7 +172,7 @@ def test_glaciers_evolved_by_another_model_are_refused(run, made, tmp_path):
               for verb, entry in zip(("reconstruct", "evolve"), entries, strict=True)]  # fmt: skip
     data = made.reconstruction(glaciers=1)
     store = Store(str(tmp_path / "of_a" / "smb.zarr"), schema.RECONSTRUCTION)
-    lacking = ["smb_winter", "smb_gapfilled", "smb_gapfilled_std"]
+    lacking = ["smb_winter", "smb_gapfilled", "smb_gapfilled_std", "lasting_share"]
     static = data[["hydro_year"]].reset_coords(drop=True)
     store.declare(static, stamps[0], sizes=dict(data.sizes), without=lacking)
     evolving.store(str(tmp_path / "of_a" / "ice.zarr"), stamp=stamps[1])

@@ -13,7 +13,7 @@ from glacierscale import schema
 from glacierscale.store import Block, Store, StoreError
 from tests.test_store import SIZES, YEARS, arrays, files, flip, stamp, truncate
 
-ABSENT = ["smb_winter", "smb_gapfilled", "smb_gapfilled_std"]
+ABSENT = ["smb_winter", "smb_gapfilled", "smb_gapfilled_std", "lasting_share"]
 IDENTITY = {
     name: ("glacier", values) for name, values in arrays(Block("glacier", 0, 10)).items() if name in schema.IDENTITY
 }

@@ -50,7 +50,11 @@ def declared(url: str) -> Store:
     sizes = {"glacier": GLACIERS, "member": MEMBERS}
     store = Store(url, schema.RECONSTRUCTION)
     return store.declare(
-        static, stamp, sizes=sizes, chunks={"glacier": 2}, without=["smb_winter", "smb_gapfilled", "smb_gapfilled_std"]
+        static,
+        stamp,
+        sizes=sizes,
+        chunks={"glacier": 2},
+        without=["smb_winter", "smb_gapfilled", "smb_gapfilled_std", "lasting_share"],
     )
 
 
