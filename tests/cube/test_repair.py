@@ -15,6 +15,7 @@ from glacierscale.cube import IngestOptions, ingest
 from glacierscale.features.tensors import featurize
 from glacierscale.region import HydroYears, Region
 from glacierscale.store import Store
+from tests.trees import digests
 
 CATALOG = Path(__file__).resolve().parents[2] / "catalogs" / "demo.yaml"
 CLIMATE_ENDS = np.datetime64("2010-12")
@@ -42,10 +43,6 @@ def made(small_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
 def test_such_a_cube_holds_the_subregion_and_says_where_its_climate_ends(made: Path) -> None:
     cube = Store.at(made / "cube.zarr").open()
     assert set(cube.subregion.values.tolist()) == {"99-01"}
@@ -58,13 +55,13 @@ def test_such_a_cube_holds_the_subregion_and_says_where_its_climate_ends(made: P
 def test_whatever_is_damaged_is_made_again_to_the_same_bytes(made: Path, tmp_path: Path, lost: str) -> None:
     shutil.copytree(made, tmp_path / "copy")
     cube = tmp_path / "copy" / "cube.zarr"
-    before = files(cube)
+    before = digests(cube)
     chosen = cube / lost if (cube / lost).is_file() else max((cube / lost / "c").rglob("*[0-9]"))
     data = chosen.read_bytes()
     chosen.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     assert main(["verify", str(cube)]) == 4
     assert main(["verify", str(cube), "--repair"]) == 0
-    assert files(cube) == before == files(made / "cube.zarr")
+    assert digests(cube) == before == digests(made / "cube.zarr")
 
 
 @pytest.mark.parametrize("hindrance", ["gone", "changed"])
@@ -76,14 +73,14 @@ def test_a_repair_that_cannot_be_done_leaves_the_store_as_it_was(
     chosen = max((cube / "temp" / "c").rglob("*[0-9]"))
     data = chosen.read_bytes()
     chosen.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    before = files(cube)
+    before = digests(cube)
     if hindrance == "gone":
         shutil.rmtree(raw)
     else:
         observed = raw / "observations.csv"
         observed.write_text(observed.read_text().replace("geodetic", "annual", 1))
     assert main(["verify", str(cube), "--repair"]) == 2
-    assert {key: value for key, value in files(cube).items() if "lease" not in key} == before
+    assert {key: value for key, value in digests(cube).items() if "lease" not in key} == before
     assert np.isfinite(Store.at(cube).open().elevation.values).any()  # what is sound can be read
     capsys.readouterr()
 

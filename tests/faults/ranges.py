@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.faults import running
+from tests.trees import digests
 
 STAGES = ("ingest", "featurize", "rasterize", "train", "reconstruct", "evolve")
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -85,7 +86,7 @@ class Range:
     @cache  # noqa: B019
     def expected(self, stage: str) -> dict[str, str]:
         """Digest of every file that a stage makes."""
-        return running.tree(self.calm(stage))
+        return digests(self.calm(stage))
 
     def _work(self, stage: str, out: Path) -> None:
         code, said = running.run(self.words(stage, out), self.folder / "said", env=self.environment(stage))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import multiprocessing
 import os
 import subprocess
@@ -19,6 +18,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.trees import digests
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OVERS = (".lease", "checkpoints", "declaring")
@@ -240,15 +241,6 @@ def end(process: subprocess.Popen[bytes]) -> None:
 # What lies there
 
 
-def tree(folder: Path) -> dict[str, str]:
-    """Digest of every file below a folder by its name."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 def left_over(folder: Path) -> list[str]:
     """Files and folders that no finished output has."""
     return [
@@ -260,7 +252,7 @@ def left_over(folder: Path) -> list[str]:
 
 def differing(folder: Path, expected: Mapping[str, str]) -> dict[str, list[str]]:
     """How the files below a folder differ from those expected: more, fewer, other; empty where they do not."""
-    there = tree(folder)
+    there = digests(folder)
     found = {
         "more": sorted(there.keys() - expected.keys()),
         "fewer": sorted(expected.keys() - there.keys()),

@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults import ranges, running
 from tests.faults.conftest import Told
+from tests.trees import digests
 
 _PAGE = 4096
 
@@ -58,7 +59,7 @@ def fill(given: ranges.Range, stage: str, disk: Disk, folder: Path, told: Told) 
     assert one.wait() == 4, one.words()[-3000:]
     assert "the disk is full" in one.words()
     assert "Traceback" not in one.words()
-    part = running.tree(out)
+    part = digests(out)
     expected = given.expected(stage)
     # A completion record vouches for its objects: they must be whole.
     records = [name for name in part if "/.blocks/" in name and name.endswith(".json")]

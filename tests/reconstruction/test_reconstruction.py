@@ -21,6 +21,7 @@ from glacierscale.features.tensors import featurize
 from glacierscale.reconstruction import ReconstructOptions, reconstruct
 from glacierscale.store import Store, StoreError
 from tests.reconstruction.rewriting import rewritten
+from tests.trees import digests
 
 HALTING = """
 import sys, threading
@@ -37,10 +38,6 @@ Store.write = halting
 reconstruct(sys.argv[1], sys.argv[2], to=sys.argv[3])
 """
 """A reconstruction that writes some blocks and then waits to be killed."""
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +107,7 @@ def test_killed_after_some_blocks_and_run_again_the_bytes_are_the_same(
     with pytest.raises(StoreError, match=f"is unfinished: {6 - done} blocks are missing"):
         Store.at(target).open()
     reconstruct(model_folder, fine, to=target)
-    assert files(target) == files(whole)
+    assert digests(target) == digests(whole)
     after = {p.name: p.stat().st_mtime_ns for p in target.glob(".blocks/glacier-*.json")}
     assert {name: after[name] for name in written} == written  # what was done was kept
 
@@ -126,7 +123,7 @@ def test_whichever_blocks_are_missing_running_again_restores_the_bytes(
         for chunk in target.glob(f"smb/c/{number}/*"):
             chunk.write_bytes(b"half writ")
     reconstruct(model_folder, fine, to=target)
-    assert files(target) == files(whole)
+    assert digests(target) == digests(whole)
 
 
 def test_a_finished_reconstruction_is_left_alone(model_folder: Path, fine: Path, whole: Path) -> None:
