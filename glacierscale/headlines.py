@@ -25,10 +25,10 @@ _STAMP = b"glacierscale_stamp"
 def write_headlines(out: str) -> None:
     """Write ``glaciers.parquet`` beside the stores of a run, unless it is there and made of the same stores.
 
-    One row for each outline: glacier_id, unit_id, subregion, area_m2, first_year, last_year, smb and smb_std (kg m-2
-    per year: the mean over years of the balance and of its predictive standard deviation) and geometry (longitude and
-    latitude, WGS 84). Where glaciers evolve also volume_m3 in their first year and, for each scenario, the ensemble
-    mean of the share of it that is left in the last one, volume_left_NAME.
+    One row for each outline: glacier_id, glacier_name (empty where unknown), unit_id, subregion, area_m2, first_year,
+    last_year, smb and smb_std (kg m-2 per year: the mean over years of the balance and of its predictive standard
+    deviation) and geometry (longitude and latitude, WGS 84). Where glaciers evolve also volume_m3 in their first year
+    and, for each scenario, the ensemble mean of the share of it that is left in the last one, volume_left_NAME.
 
     Parameters
     ----------
@@ -72,7 +72,8 @@ def _balances(store: Store) -> pd.DataFrame:
 
     dataset = store.open()
     years = dataset.hydro_year.values
-    told: dict[str, Any] = {name: schema.text(dataset[name].values) for name in ("unit_id", "subregion")}
+    names = [name for name in ("glacier_name", "unit_id", "subregion") if name in dataset]
+    told: dict[str, Any] = {name: schema.text(dataset[name].values) for name in names}
     told |= {"area_m2": dataset.area_m2.values, "first_year": int(years[0]), "last_year": int(years[-1])}
     told |= {name: _mean(dataset[name].values) for name in ("smb", "smb_std")}
     return pd.DataFrame(told, index=pd.Index(schema.text(dataset.glacier_id.values), name="glacier_id"))

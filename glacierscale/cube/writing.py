@@ -68,6 +68,7 @@ def write(store: Store, sources: Sources, region: Region, stamp: provenance.Stam
     shapes = sources.outlines
     along |= {
         "glacier_id": shapes.glacier_id.to_numpy(str),
+        "glacier_name": shapes["name"].to_numpy(str),
         "unit_id": shapes.unit_id.to_numpy(str),
         "subregion": shapes.subregion.to_numpy(str),
         "lon": shapes.lon.to_numpy(),

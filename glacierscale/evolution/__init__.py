@@ -135,7 +135,8 @@ def _simulate(inputs: Inputs, places: Sequence[str], options: EvolveOptions) -> 
 def _gather(store: Store, stamp: provenance.Stamp, features: xr.Dataset, maps: Sequence[Store], most: int) -> None:
     """Write what the stores of ice maps tell of every glacier, in the order of the features."""
     opened = [found.open() for found in maps]
-    static = features[list(schema.IDENTITY)].load().merge(opened[0][["hydro_year", "scenario", "model_member"]].load())
+    course = opened[0][["hydro_year", "scenario", "model_member"]].load()
+    static = features[schema.identity(features)].load().merge(course)
     static.attrs = {name: opened[0].attrs[name] for name in ("region", "hemisphere", "net", "method")}
     rows = [part.feature_row.values for part in opened]
     blocks = _Blocks(features, tuple(opened), tuple(rows))
@@ -164,7 +165,7 @@ class _Blocks:
 
     def compute(self, block: Block, loaded: list[xr.Dataset]) -> dict[str, npt.NDArray[Any]]:
         """Every stored variable."""
-        own = self.features[[*schema.IDENTITY, "set_aside"]].isel(glacier=block.slice).load()
+        own = self.features[[*schema.identity(self.features), "set_aside"]].isel(glacier=block.slice).load()
         length, first = block.stop - block.start, self.maps[0]
         reason = schema.text(own.set_aside.values).astype(object)
         out: dict[str, npt.NDArray[Any]] = {}
@@ -179,7 +180,7 @@ class _Blocks:
             for name in out:
                 out[name][(at,) if out[name].ndim == 1 else (slice(None), at)] = part[name].values
         reason[~mapped & (reason == "")] = _NO_PATCH
-        identity = {name: own[name].values for name in schema.IDENTITY}
+        identity = {name: own[name].values for name in schema.identity(own)}
         return {**identity, **out, "set_aside": schema.text(reason)}
 
 

@@ -107,7 +107,7 @@ def _static(setting: Setting, features: xr.Dataset, patches: xr.Dataset) -> xr.D
     """What tells glaciers, members, years and snapshots of a store of ice maps."""
     scenarios = len(setting.futures.wanted)
     names = [own.name for own in setting.futures.wanted]
-    static = patches[[*schema.IDENTITY, *schema.PLACEMENT, "feature_row"]].load()
+    static = patches[[*schema.identity(patches), *schema.PLACEMENT, "feature_row"]].load()
     static = static.assign(setting.static()).assign(
         snapshot_year=("snapshot", np.tile(np.array(setting.snapshots, np.int32), scenarios)),
         snapshot_scenario=("snapshot", np.repeat(np.array(names), len(setting.snapshots))),
@@ -146,7 +146,7 @@ class _Blocks:
 
     def load(self, block: Block) -> _Loaded:
         """Patches, and the features and own curves of their glaciers, one each."""
-        wanted = [*schema.IDENTITY, *schema.PLACEMENT, "feature_row", "channel", "rasters", "set_aside"]
+        wanted = [*schema.identity(self.patches), *schema.PLACEMENT, "feature_row", "channel", "rasters", "set_aside"]
         part = self.patches[wanted].isel(glacier=block.slice).load()
         rows = part.feature_row.values
         return part, self.features.isel(glacier=rows).load(), self.setting.own_curves(rows)
@@ -172,7 +172,7 @@ class _Blocks:
         for (number, (glacier, rasters)), found in zip(glaciers.items(), runs, strict=True):
             for name, values in self._stored(found, glacier.ice, rasters).items():
                 out[name][(number,) if name in _GROUND else (slice(None), number)] = values
-        identity = {name: part[name].values for name in (*schema.IDENTITY, *schema.PLACEMENT, "feature_row")}
+        identity = {name: part[name].values for name in (*schema.identity(part), *schema.PLACEMENT, "feature_row")}
         return {**identity, **out, "set_aside": schema.text(reason)}
 
     def _blank(self, glaciers: int) -> dict[str, npt.NDArray[Any]]:

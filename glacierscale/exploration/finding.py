@@ -18,22 +18,23 @@ from glacierscale.region import seamless
 
 MOST_FOUND = 50
 """Glaciers that are told of one search."""
-_TOLD = ("unit_id", "subregion", "lon", "lat", "area_m2", "set_aside")
+_TOLD = ("glacier_name", "unit_id", "subregion", "lon", "lat", "area_m2", "set_aside")
 
 
 def glaciers(sources: Sources) -> pd.DataFrame:
     """Who the glaciers are, from the stores that lead."""
     leading = next(iter(sources))
     told = sources.of[leading.store.schema.name]
-    names = [name for name in _TOLD if name in leading.data]
+    names = [name for name in _TOLD if all(name in source.data for source in told)]
     with ThreadPoolExecutor(len(names)) as pool:  # far away, the wait is all
         columns = dict(zip(names, pool.map(partial(_gathered, told), names), strict=True))
     unit, area = columns.pop("unit_id"), columns.pop("area_m2").astype(float)
+    called = columns.pop("glacier_name", np.full(len(unit), ""))
     aside = columns.pop("set_aside", np.full(len(unit), ""))
     return pd.DataFrame(
         {
             "glacier_id": sources.ids,
-            "name": np.where(unit == sources.ids, "", unit),
+            "name": np.where((called == "") & (unit != sources.ids), unit, called),
             **columns,
             "lon": seamless(columns["lon"].astype(float)),
             "area_km2": area / 1e6,

@@ -30,7 +30,6 @@ _BYTES_OF_PIXEL, _BYTES_OF_LOOKUP, _BYTES_OF_CELL = 12, 24, 24
 """Peak bytes of a value of a patch, of a pixel of a padded patch and of a cell of terrain."""
 
 _GAP_VERTICES = 65536  # a chunk of the cube: what lies between two glaciers is read along where it is less
-_IDENTITY = tuple(schema.IDENTITY)
 
 
 def rasterize(
@@ -123,7 +122,7 @@ def _fill(
     along: dict[str, tuple[str, Any]] = {name: ("glacier", vars(placed)[name]) for name in schema.PLACEMENT}
     along |= {"feature_row": ("glacier", rows), "channel": ("channel", np.array(names))}
     along |= {"channel_units": ("channel", units), "month": ("month", np.arange(1, 13))}
-    static = cube[list(_IDENTITY)].isel(glacier=rows).load().assign(along)
+    static = cube[schema.identity(cube)].isel(glacier=rows).load().assign(along)
     static.attrs = {name: cube.attrs[name] for name in ("region", "hemisphere")}
     recipe = {name: value for name, value in stamp.options.items() if name != "bucket"}
     static = static.assign_attrs(bucket=size, recipe=recipe)
@@ -175,7 +174,7 @@ def block_bytes(cube: xr.Dataset, placement: patches.Placement, glaciers: int, o
 
 def load_block(cube: xr.Dataset, rows: Ints) -> Loaded:
     """Read some glaciers, by their positions in the cube."""
-    return Loaded(cube[list(_IDENTITY)].isel(glacier=rows).load(), read_rings(cube, rows))
+    return Loaded(cube[schema.identity(cube)].isel(glacier=rows).load(), read_rings(cube, rows))
 
 
 def compute_block(
@@ -228,7 +227,7 @@ def compute_block(
         )
         rasters[number], radiation[number], reason[number] = patch.rasters, patch.radiation, patch.reason
     return {
-        **{name: identity[name].values for name in _IDENTITY},
+        **{name: identity[name].values for name in schema.identity(identity)},
         **{name: vars(placement)[name] for name in ("centre_lon", "centre_lat", "resolution")},
         "feature_row": rows,
         "rasters": rasters,

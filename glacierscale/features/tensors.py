@@ -85,7 +85,7 @@ def featurize(cube: str | Path | Store, *, to: str | Path, options: FeaturizeOpt
     years = hydro_years(dataset)
     units = predictor_units(dataset.attrs["hemisphere"])
     reference = reference_mask(years, options)
-    static = dataset[[*schema.IDENTITY, *schema.OBSERVATIONS]].load()
+    static = dataset[[*schema.identity(dataset), *schema.OBSERVATIONS]].load()
     static = static.assign(
         hydro_year=("hydro_year", years),
         month=("month", np.arange(1, 13)),
@@ -197,7 +197,7 @@ def reference_mask(years: npt.NDArray[np.int32], options: FeaturizeOptions) -> n
 
 def load_block(cube: xr.Dataset, glaciers: slice) -> Loaded:
     """Read a run of glaciers."""
-    some = cube[[*schema.IDENTITY, "vertex_start", "vertex_count"]]
+    some = cube[[*schema.identity(cube), "vertex_start", "vertex_count"]]
     some = some.isel(glacier=glaciers).load()
     dated = cube[[name for name in cube.variables if str(name).startswith("inventory_")]].isel(glacier=glaciers).load()
     return Loaded(some, dated, zonal.Outlines.of(cube, some))
@@ -245,7 +245,7 @@ def compute_block(
     reasons = set_aside(computed, years[reference_mask(years, options)])
     for values in computed.values():
         values[reasons != ""] = np.nan
-    identity = {name: some[name].values for name in schema.IDENTITY}
+    identity = {name: some[name].values for name in schema.identity(some)}
     return {**identity, **computed, "set_aside": reasons}
 
 

@@ -121,7 +121,7 @@ def _write(
     kept = ("region", "hemisphere", "last_year_with_climate")
     attributes: dict[str, Any] = {name: dataset.attrs[name] for name in kept if name in dataset.attrs}
     attributes["net"] = near if near == far else f"{near} for observed glaciers, {far} for the others"
-    static = dataset[[*schema.IDENTITY, "hydro_year"]].load()
+    static = dataset[[*schema.identity(dataset), "hydro_year"]].load()
     observed = np.isin(schema.text(static.unit_id.values), model.unit_id)
     (seen, _), (_, unseen) = (model.lasting_share.get(net, (0.0, 0.0)) for net in (near, far))
     static = static.assign(lasting_share=("glacier", np.where(observed, seen, unseen)))
@@ -246,7 +246,7 @@ class _Block:
         blind = self.features.hydro_year.values > self.features.attrs.get("last_year_with_climate", np.inf)
         if blind.any():  # a mean climate knows nothing of what sets its year apart
             std[:, blind] = np.hypot(std[:, blind], _interannual(mean[:, ~blind])[:, None])
-        return {name: self.features[name].values for name in schema.IDENTITY} | {
+        return {name: self.features[name].values for name in schema.identity(self.features)} | {
             "set_aside": schema.text(self.reason),
             "smb": mean,
             "smb_std": np.where(np.isfinite(mean), std, np.nan),

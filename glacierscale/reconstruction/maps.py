@@ -58,7 +58,7 @@ def write(
     if store.is_complete(stamp):
         return store
     source, rasters = features.open(), patches.open()
-    static = rasters[[*schema.IDENTITY, *schema.PLACEMENT]].load()
+    static = rasters[[*schema.identity(rasters), *schema.PLACEMENT]].load()
     static = static.assign(
         hydro_year=("hydro_year", source.hydro_year.values),
         parameter=("parameter", np.array(list(PARAMETERS))),
@@ -102,7 +102,7 @@ class _Blocks:
     def compute(self, _: Block, loaded: tuple[xr.Dataset, xr.Dataset]) -> dict[str, npt.NDArray[Any]]:
         """Every stored variable."""
         part, features = loaded
-        identity = (*schema.IDENTITY, *schema.PLACEMENT)
+        identity = (*schema.identity(part), *schema.PLACEMENT)
         arrays = {name: part[name].values for name in identity} | {"set_aside": _reasons(part, features)}
         part = part.assign(set_aside=("glacier", arrays["set_aside"]))
         return arrays | maps(self.net, part, features, seasonal=self.seasonal)

@@ -135,7 +135,8 @@ def future(ice: xr.Dataset, options: Mapping[str, Any]) -> Future:
         raise ValueError(
             f"none of {ice.sizes['glacier']} glaciers has ice in {years[0]}; check thickness and outlines of the cube."
         )
-    glaciers = ice[[*schema.IDENTITY, "thickness_estimated"]].isel(glacier=np.flatnonzero(np.concatenate(kept))).load()
+    who = ice[[*schema.identity(ice), "thickness_estimated"]]
+    glaciers = who.isel(glacier=np.flatnonzero(np.concatenate(kept))).load()
     balance = np.divide(sums["balance"], sums["before"], out=np.zeros(shape), where=sums["before"] > 0)
     balance[:, 0] = 0.0  # the year of the survey
     share = volume[..., 1:] / volume[..., :1]

@@ -106,7 +106,8 @@ def embedded_series(reconstruction: xr.Dataset, predictions: pd.DataFrame) -> di
     rows = rows[np.isfinite(rows["observed"])]
     observed = {str(k): g[["hydro_year", "observed"]].to_numpy() for k, g in rows.groupby("glacier_id")}
     nothing = np.empty((0, 2))
-    names = [schema.text(part[name].values).tolist() for name in ("glacier_id", "unit_id")]
+    ids, units = (schema.text(part[name].values).tolist() for name in ("glacier_id", "unit_id"))
+    names = schema.text(part["glacier_name"].values).tolist() if "glacier_name" in part else [""] * len(ids)
 
     def whole(values: np.ndarray) -> list[int | None]:
         return [round(float(value)) if np.isfinite(value) else None for value in values]
@@ -114,6 +115,7 @@ def embedded_series(reconstruction: xr.Dataset, predictions: pd.DataFrame) -> di
     glaciers = [
         {
             "id": glacier_id,
+            "name": name,
             "area": round(float(area[order[i]]) / 1e6, 2),
             "smb": whole(smb[i]),
             "std": whole(part["smb_std"].values[i]),
@@ -121,7 +123,7 @@ def embedded_series(reconstruction: xr.Dataset, predictions: pd.DataFrame) -> di
             "sum_std": whole(total_std[i]),
             "observed": [whole(pair) for pair in observed.get(glacier_id, observed.get(unit_id, nothing))],
         }
-        for i, (glacier_id, unit_id) in enumerate(zip(*names, strict=True))
+        for i, (glacier_id, unit_id, name) in enumerate(zip(ids, units, names, strict=True))
     ]
     glaciers.sort(key=lambda glacier: -float(glacier["area"]))
     return {"years": whole(part["hydro_year"].values), "z90": Z90, "glaciers": glaciers}

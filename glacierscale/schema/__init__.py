@@ -35,6 +35,7 @@ __all__ = [
     "Schema",
     "Variable",
     "check",
+    "identity",
     "made_by",
     "placed",
     "text",
@@ -98,6 +99,11 @@ def check(dataset: xr.Dataset, schema: Schema) -> xr.Dataset:
     if faults:
         raise ValueError(f"this is not a {schema.name} dataset:\n  " + "\n  ".join(faults))
     return dataset
+
+
+def identity(dataset: xr.Dataset) -> list[str]:
+    """Variables that tell who a glacier is, those that a dataset has: stores of earlier versions lack names."""
+    return [name for name in IDENTITY if name in dataset.variables]
 
 
 def made_by(kind: Schema) -> str:

@@ -8,6 +8,9 @@ OBSERVATION_KINDS = ("annual", "winter", "summer", "point", "band", "geodetic")
 
 IDENTITY = {
     "glacier_id": Variable(dims=("glacier",), units="", dtype="string", long_name="identifier of the glacier outline"),
+    "glacier_name": Variable(
+        dims=("glacier",), units="", dtype="string", long_name="name of the glacier; empty where unknown", optional=True
+    ),
     "unit_id": Variable(
         dims=("glacier",), units="", dtype="string", long_name="observed glacier the outline belongs to"
     ),

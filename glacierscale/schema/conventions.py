@@ -73,7 +73,7 @@ _FLOW = f"delta-h: {_HUSS}; shallow ice: Jarosch et al. 2013, doi 10.5194/tc-7-2
 _OCEAN = f"{_FLOW}; area of the ocean: Cogley 2012, doi 10.1080/01490419.2012.709476"
 
 _REFERENCES = {
-    **dict.fromkeys(("glacier_id", "unit_id", "subregion", "lon", "lat", "area_m2"), _OUTLINE),
+    **dict.fromkeys(("glacier_id", "glacier_name", "unit_id", "subregion", "lon", "lat", "area_m2"), _OUTLINE),
     **dict.fromkeys(("time", "clim_lat", "clim_lon", "clim_height", "x", "y", "elevation", "velocity"), _CATALOGUE),
     **dict.fromkeys(("temp", "precip", "thickness", "ice_surface"), _CATALOGUE),
     **dict.fromkeys((f"scenario_{of}" for of in ("time", "lat", "lon", "temp", "precip")), _CATALOGUE),

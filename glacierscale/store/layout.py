@@ -114,7 +114,12 @@ def create(
     codec: shards.Codec,
 ) -> dict[str, bytes]:
     """All objects of a freshly declared store: metadata, and every array that no block writes, by key."""
-    variables = {name: variable for name, variable in wanted.variables.items() if name not in without}
+    untold = {name for name in itertools.chain(*LABELS.values()) if name not in static.variables}
+    variables = {
+        name: variable
+        for name, variable in wanted.variables.items()
+        if name not in without and not (variable.optional and name in untold)
+    }
     crs = attributes.get("terrain_crs_wkt")
     grid = placing.grid_of(wanted, crs) if crs else {}
     placed = {"coordinates": placing.GRID_MAPPING} if grid else {}
@@ -138,7 +143,7 @@ def create(
             compressors=[*(shards.compressors(codec) if variable.sharded else [ZstdCodec(level=1)]), Crc32cCodec()],
             dimension_names=variable.dims,
             fill_value=_fill_value(variable),
-            attributes=_attributes_of(wanted, name, variable) | grid.get(name, {}),
+            attributes=_attributes_of(wanted, name, variable, variables) | grid.get(name, {}),
             config={"write_empty_chunks": True},
         )
         if not by_blocks:
@@ -237,9 +242,9 @@ def _fill_value(variable: Variable) -> Any:
     return {"s": "", "i": 0}.get(variable.dtype[0], float("nan"))
 
 
-def _attributes_of(wanted: Schema, name: str, variable: Variable) -> dict[str, Any]:
+def _attributes_of(wanted: Schema, name: str, variable: Variable, there: Collection[str]) -> dict[str, Any]:
     attributes = {"long_name": variable.long_name, "units": variable.units, "cell_methods": variable.cell_methods}
-    tells = [label for dim in variable.dims for label in LABELS.get(dim, ()) if label in wanted.variables]
+    tells = [label for dim in variable.dims for label in LABELS.get(dim, ()) if label in there]
     if tells and name not in tells:
         attributes["coordinates"] = " ".join(tells)  # CF auxiliary coordinates
     if variable.dtype == "datetime64[ns]":

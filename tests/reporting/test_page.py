@@ -192,12 +192,24 @@ def test_gaps_in_a_series_are_left_blank_in_the_browser(browser, tmp_path, made,
     assert said == []
 
 
+def test_a_glacier_is_called_by_its_name_where_it_has_one(browser, tmp_path, made, rendered):
+    data = made.reconstruction(glaciers=2)
+    data = data.assign(glacier_name=("glacier", np.array(["Hintereisferner", ""])))
+    tab, said, _ = opened(browser, rendered(data), tmp_path / "page.html")
+    named, nameless = data.glacier_id.values.tolist()
+    found = {text.rpartition(" · ")[0] for text in tab.locator("#pick option").all_inner_texts()}
+    assert found == {f"Hintereisferner, {named}", nameless}
+    tab.select_option("#pick", label=next(t for t in tab.locator("#pick option").all_inner_texts() if named in t))
+    assert tab.locator("#about").inner_text().startswith(f"Hintereisferner, {named}, ")
+    assert said == []
+
+
 def test_a_harmful_name_stays_a_name_in_the_browser(browser, tmp_path, made, rendered):
     data = made.reconstruction(glaciers=2)
-    data = data.assign(glacier_id=("glacier", np.array([HARM, "b"])))
+    data = data.assign(glacier_id=("glacier", np.array([HARM, "b"])), glacier_name=("glacier", np.array(["", HARM])))
     tab, said, _ = opened(browser, rendered(data, title=HARM), tmp_path / "page.html")
     assert tab.title() == HARM
-    assert any(HARM in text for text in tab.locator("#pick option").all_inner_texts())
+    assert all(HARM in text for text in tab.locator("#pick option").all_inner_texts())
     assert tab.locator("img").count() == 0
     assert said == []
 

@@ -32,7 +32,7 @@ def run(made, cube, tmp_path):
         chunks={"glacier": len(ids)},
         without=["smb_winter", "smb_gapfilled", "smb_gapfilled_std", "lasting_share"],
     )
-    names = (*schema.IDENTITY, "smb", "smb_std", "smb_member", "set_aside")
+    names = (*schema.identity(data), "smb", "smb_std", "smb_member", "set_aside")
     store.write(store.blocks()[0], {name: data[name].values for name in names})
     provenance.write_table(made.predictions(data), Files.at(tmp_path), "predictions.parquet", stamp)
     provenance.write_table(made.scores(), Files.at(tmp_path), "scores.parquet", stamp)

@@ -11,7 +11,8 @@ import xarray as xr
 
 from glacierscale import schema
 from glacierscale.store import Block, Store, StoreError
-from tests.test_store import SIZES, YEARS, arrays, files, flip, stamp, truncate
+from tests.test_store import SIZES, YEARS, arrays, flip, stamp, truncate
+from tests.trees import digests
 
 ABSENT = ["smb_winter", "smb_gapfilled", "smb_gapfilled_std", "lasting_share"]
 IDENTITY = {
@@ -38,7 +39,7 @@ def write_missing(store: Store) -> Store:
 
 
 def chunks_of(store: Store, name: str) -> list[str]:
-    return sorted(key for key in files(store) if key.startswith(f"{name}/c/"))
+    return sorted(key for key in digests(store.url) if key.startswith(f"{name}/c/"))
 
 
 @pytest.mark.parametrize("scheme", ["", "icechunk+file://"])
@@ -63,6 +64,19 @@ def test_blocks_write_what_is_not_known_and_need_not_tell_the_rest_again(tmp_pat
     assert store.fingerprint() == write_missing(declared(tmp_path / "other.zarr")).fingerprint()
 
 
+def test_names_are_kept_where_they_are_known_and_belong_to_who_a_glacier_is(tmp_path: Path) -> None:
+    names = np.array([f"Ferner {number}" for number in range(10)])
+    static = xr.Dataset({"hydro_year": ("hydro_year", YEARS)} | IDENTITY | {"glacier_name": ("glacier", names)})
+    store = Store(str(tmp_path / "named.zarr"), schema.RECONSTRUCTION)
+    store.declare(static, stamp(), sizes=SIZES, chunks={"glacier": 4}, without=ABSENT)
+    named, nameless = (write_missing(of).open() for of in (store, declared(tmp_path / "nameless.zarr")))
+    assert schema.text(named.glacier_name.values).tolist() == names.tolist()
+    assert "glacier_name" in named.smb.coords
+    assert set(schema.identity(named)) - set(schema.identity(nameless)) == {"glacier_name"}
+    for name, variable in named.drop_vars("glacier_name").variables.items():
+        xr.testing.assert_identical(variable.load(), nameless.variables[name].load())
+
+
 def test_attributes_that_come_from_another_store_do_not_tell_the_layout(tmp_path: Path) -> None:
     source = write_missing(declared(tmp_path / "source.zarr")).open().load()
     static = source[["hydro_year"]].reset_coords(drop=True)
@@ -70,7 +84,7 @@ def test_attributes_that_come_from_another_store_do_not_tell_the_layout(tmp_path
     copy = Store(str(tmp_path / "copy.zarr"), schema.RECONSTRUCTION)
     copy.declare(static, stamp(), sizes=SIZES, chunks={"glacier": 4}, without=ABSENT)
     assert write_missing(copy).open().glacier_id.values.tolist() == source.glacier_id.values.tolist()
-    assert files(copy) == files(write_missing(declared(tmp_path / "blocks.zarr", known=False)))
+    assert digests(copy.url) == digests(write_missing(declared(tmp_path / "blocks.zarr", known=False)).url)
 
 
 def test_many_glaciers_lie_in_long_chunks_whatever_the_blocks(tmp_path: Path) -> None:
@@ -92,25 +106,25 @@ def test_what_a_declaration_wrote_is_mended_to_the_same_bytes_in_the_layout_of_t
     key: str, known: bool, tmp_path: Path
 ) -> None:
     store = write_missing(declared(tmp_path / "smb.zarr", known=known))
-    before = files(store)
+    before = digests(store.url)
     for damage in (flip, truncate, Path.unlink):
         damage(Path(store.url) / key)
         store.forget(store.verify())
         declared(store.url)
-        assert files(store) == before
+        assert digests(store.url) == before
         assert store.verify() == []
 
 
 def test_a_damaged_identifier_is_found_and_mended(tmp_path: Path) -> None:
     store = write_missing(declared(tmp_path / "smb.zarr"))
-    before = files(store)
+    before = digests(store.url)
     flip(Path(store.url) / "glacier_id/c/0")
     assert [(damage.key, damage.block) for damage in store.verify()] == [("glacier_id/c/0", None)]
     with pytest.raises(StoreError, match=r"checksum of glacier_id/c/0 differs; `glacierscale verify STORE --repair`"):
         store.open()
     store.forget(store.verify())
     assert declared(store.url).missing() == []
-    assert files(store) == before
+    assert digests(store.url) == before
 
 
 def test_a_store_that_was_begun_with_identifiers_in_its_blocks_is_continued_so(tmp_path: Path) -> None:
@@ -119,7 +133,7 @@ def test_a_store_that_was_begun_with_identifiers_in_its_blocks_is_continued_so(t
     first = store.blocks()[0]
     store.write(first, block_of(first))
     write_missing(declared(store.url))
-    assert files(store) == files(finished)
+    assert digests(store.url) == digests(finished.url)
 
 
 @pytest.mark.parametrize("known", [True, False])
