@@ -20,7 +20,7 @@ from glacierscale import schema
 from glacierscale.exploration import finding, ground, observed, patches, quantities, series, tables, totals
 from glacierscale.exploration.ground import Hillshade
 from glacierscale.exploration.opening import LeftOut, Source, Sources, open_sources
-from glacierscale.exploration.quantities import Quantity, named, one_of, scenarios_of
+from glacierscale.exploration.quantities import Quantity, members_of, named, one_of, scenarios_of
 from glacierscale.exploration.reading import Cache, Floats, Progress
 from glacierscale.store import Store
 
@@ -36,8 +36,9 @@ class Atlas:
     """The stores of a run as a dashboard reads them; glaciers are told by their row in `glaciers`."""
 
     glaciers: pd.DataFrame
-    """glacier_id, name (of the observed unit, where it is another), subregion, lon, lat (degrees; longitudes next to
-    each other, up to 360 where a region lies on both sides of the antimeridian), area_km2, set_aside (why, or empty)"""
+    """glacier_id, name (or, of a part without one, the observed glacier that it belongs to), subregion, lon, lat
+    (degrees; longitudes next to each other, up to 360 where a region lies on both sides of the antimeridian), area_km2,
+    set_aside (why, or empty)"""
     quantities: tuple[Quantity, ...]
     """What glaciers can be coloured by."""
     courses: tuple[Quantity, ...]
@@ -134,7 +135,7 @@ class Atlas:
         """
         source = self.sources.needed(schema.RECONSTRUCTION)
         one_of(variable, self.balances, "balance")
-        one_of(member, named(self.quantities, "smb", "quantity").members, "member")
+        one_of(member, members_of(source), "member")
         return series.balance(source, self._row(glacier), member, variable)
 
     def observations(self, glacier: int) -> pd.DataFrame:
@@ -148,7 +149,9 @@ class Atlas:
         """
         return observed.of_glacier(self.sources, self._row(glacier))
 
-    def evolution(self, glacier: int, name: str, scenarios: Sequence[str] = ()) -> pd.DataFrame:
+    def evolution(
+        self, glacier: int, name: str, scenarios: Sequence[str] = (), *, member: int | None = None
+    ) -> pd.DataFrame:
         """What becomes of one glacier, by its row, under future climates.
 
         Parameters
@@ -157,14 +160,15 @@ class Atlas:
             Name of one of `courses`.
         scenarios : sequence of str
             Future climates; none for all.
+        member : int
+            Member of the model, told alone; None for the mean of all.
 
         Returns
         -------
         pandas.DataFrame
-            scenario, hydro_year, mean, low, high (5 and 95 % of the members), in the unit of the course.
+            scenario, hydro_year, mean, low, high (5 and 95 % of the members; NaN of one), in the unit of the course.
         """
-        source = self._future(name, scenarios)
-        return series.evolution(source, self._row(glacier), name, scenarios)
+        return series.evolution(self._future(name, scenarios, member), self._row(glacier), name, scenarios, member)
 
     def region(
         self,
@@ -172,6 +176,7 @@ class Atlas:
         *,
         glaciers: Sequence[int] | npt.NDArray[np.integer] | None = None,
         scenarios: Sequence[str] = (),
+        member: int | None = None,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
         """Series of all glaciers together, or of some.
@@ -182,8 +187,8 @@ class Atlas:
             ``"smb"``, weighted by area, or one of `courses`, summed or of the sums.
         glaciers : sequence of int
             Rows; None for all.
-        scenarios, progress
-            As of `evolution` and `values`.
+        scenarios, member, progress
+            As of `balance`, `evolution` and `values`.
 
         Returns
         -------
@@ -195,8 +200,11 @@ class Atlas:
         if not len(rows):
             raise ValueError("no glacier was chosen; give one row at least, or None for all.")
         if name == "smb":
-            return totals.balance(self.sources.needed(schema.RECONSTRUCTION), self.cache, rows, progress)
-        return totals.evolution(self._future(name, scenarios), self.cache, name, rows, scenarios, progress)
+            source = self.sources.needed(schema.RECONSTRUCTION)
+            one_of(member, members_of(source), "member")
+            return totals.balance(source, self.cache, rows, member, progress)
+        source = self._future(name, scenarios, member)
+        return totals.evolution(source, self.cache, name, rows, scenarios, member, progress)
 
     def raster(self, glacier: int, name: str, *, year: int | None = None, scenario: str = "") -> xr.DataArray | None:
         """A map of one glacier, by its row.
@@ -247,12 +255,11 @@ class Atlas:
 
     @cached_property
     def _words(self) -> list[tuple[str, str]]:
-        told = (self.glaciers[name].str.casefold() for name in ("glacier_id", "name"))
-        return list(zip(*told, strict=True))
+        return list(zip(*(self.glaciers[name].str.casefold() for name in ("glacier_id", "name")), strict=True))
 
-    def _future(self, name: str, scenarios: Sequence[str]) -> Source:
+    def _future(self, name: str, scenarios: Sequence[str], member: int | None) -> Source:
         source = self.sources.needed(schema.EVOLUTION)
-        named(self.courses, name, "course")
+        one_of(member, named(self.courses, name, "course").members, "member")
         for scenario in scenarios:
             one_of(scenario, scenarios_of(source), "scenario")
         return source

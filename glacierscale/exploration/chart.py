@@ -20,20 +20,19 @@ Floats = npt.NDArray[np.floating]
 _TOOLS = "pan,wheel_zoom,reset"
 _PATIENCE_PX = 10
 _IMAGE = ("image", "x", "y", "dw", "dh")
-_DARK, _LIGHT = 196, 250  # greys of the terrain: colours of glaciers are to stand out
+_GREYS = {False: (196, 250), True: (36, 84)}
+"""Of the terrain in shade and light on light and dark paper: colours of glaciers are to stand out."""
 _TOOLTIP = """
 <div style="font-family: inherit; line-height: 1.35">
-<b>@name</b><div style="color: #5b6b78">@under</div>@value{custom}</div>
+<b>@name</b><div style="opacity: 0.7">@under</div>@value{custom}</div>
 """
 _CELL = """
 <div style="font-family: inherit; line-height: 1.35">
-@image{custom}<div style="color: #5b6b78">@count{custom}</div></div>
+@image{custom}<div style="opacity: 0.7">@count{custom}</div></div>
 """
-_SAID = """
-if (!isFinite(value)) return "no value"
-const unit = of.data.text[0], size = Math.abs(value)
-const places = size >= 100 || unit == "" ? 0 : size >= 10 ? 1 : size >= 0.1 || size == 0 ? 2 : 4
-return value.toFixed(places).replace("-", "\u2212") + " " + unit
+_SAID = f"""{looks.SAID}
+const unit = of.data.text[0]
+return !isFinite(value) ? number : unit == "" ? value.toFixed(0) : number + " " + unit
 """
 _SOME = "export default (args, tool, {value}) => value > 0"
 _COUNTED = 'return value == 1 ? "1 glacier" : "mean of " + value + " glaciers"'
@@ -47,22 +46,13 @@ class Chart:
         self.frame = Frame(places.home(), tools=_TOOLS, active_scroll="wheel_zoom", sizing_mode="stretch_both",
                            min_height=300, min_width=200, name="map")  # fmt: skip
         graticule(self.frame)
-        self._style()
         self._values: Floats = np.full(len(places.atlas.glaciers), np.nan)
         self._unit = ColumnDataSource({"text": [""]})
-        self._detail = Detail("dots", np.arange(0))
+        self._detail, self._dark = Detail("dots", np.arange(0)), False
         self._ramp, self._cells = looks.Ramp(), looks.Ramp(hidden=True)
         self._draw()
         self.bar = looks.colour_bar(self._ramp)
         self.frame.figure.add_layout(self.bar, "below")
-
-    def _style(self) -> None:
-        plot = self.frame.figure
-        plot.grid.grid_line_color = "#ffffff"
-        plot.axis.axis_line_color = plot.axis.minor_tick_line_color = None
-        plot.axis.major_tick_line_color = looks.RULE
-        plot.axis.major_label_text_color = looks.SOFT
-        plot.axis.major_label_text_font_size = "11px"
 
     def _draw(self) -> None:
         """Glyphs from the ground up: relief, cells, outlines, dots, what is chosen."""
@@ -75,14 +65,14 @@ class Chart:
         empty: dict[str, Any] = {name: [] for name in ("value", "name", "under")}
         self.outlines = ColumnDataSource({"xs": [], "ys": [], **empty})
         self.dots = ColumnDataSource({"x": [], "y": [], "size": [], **empty})
-        edge = {"line_color": "#40505c", "line_alpha": 0.55}
+        edge = {"line_color": looks.EDGE, "line_alpha": 0.55}
         self._glyphs = [
             plot.multi_polygons("xs", "ys", source=self.outlines, fill_color=colour, line_width=0.7, **edge),
             plot.scatter("x", "y", size="size", source=self.dots, fill_color=colour, line_width=0.5, **edge),
         ]
         self.chosen = ColumnDataSource({"xs": [], "ys": []})
         self.ring = ColumnDataSource({"x": [], "y": [], "size": []})
-        for width, ink in ((5.0, "#ffffff"), (2.2, "#111111")):
+        for width, ink in ((5.0, looks.PAPER), (2.2, looks.INK)):
             plot.multi_polygons("xs", "ys", source=self.chosen, fill_color=None, line_color=ink, line_width=width)
             plot.scatter("x", "y", size="size", source=self.ring, fill_color=None, line_color=ink, line_width=width)
         said = CustomJSHover(code=_SAID, args={"of": self._unit})
@@ -109,10 +99,18 @@ class Chart:
         lat = mercator.to_degrees(np.zeros(count), northing)[1]
         rows = np.clip((light.north - lat) / (light.north - light.south) * count, 0, count - 1).astype(int)
         shown = light.shade[rows]
-        grey = np.uint32(_DARK + (_LIGHT - _DARK) * np.clip(np.nan_to_num(shown), 0, 1))
+        least, most = _GREYS[self._dark]
+        grey = np.uint32(least + (most - least) * np.clip(np.nan_to_num(shown), 0, 1))
         alpha = np.where(np.isfinite(shown), np.uint32(255), np.uint32(0))
         image = (alpha << 24 | grey << 16 | grey << 8 | grey).astype(np.uint32)
         self.relief.data = {"image": [image], "x": [left], "y": [low], "dw": [right - left], "dh": [top - low]}
+
+    def darken(self, dark: bool) -> None:
+        """Draw on dark paper, or on light."""
+        self._dark = dark
+        looks.repaint(self.frame.figure, dark)
+        if self.relief.data["image"]:
+            self.shade(self.places.hillshade)
 
     @property
     def drawn(self) -> Detail:

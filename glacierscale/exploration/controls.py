@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import panel as pn
+import param
 
 from glacierscale.exploration import style, words
 from glacierscale.exploration.atlas import Atlas, Quantity
@@ -23,6 +24,21 @@ class Spoken(pn.pane.HTML):  # type: ignore[misc]
     def _get_properties(self, doc: Any) -> dict[str, Any]:
         found: dict[str, Any] = super()._get_properties(doc)
         return found | {"html_attributes": {"role": "status"}}
+
+
+class Years(pn.reactive.ReactiveHTML):  # type: ignore[misc]
+    """A slider over years: the browser's own, which tells screen readers its name and the year."""
+
+    years = param.List([0], item_type=int)
+    value = param.Integer(0)
+
+    _template = """<input id="slider" type="range" min="0" aria-label="Year" oninput="${script('move')}" />"""
+    _scripts: ClassVar[dict[str, str]] = {
+        "render": "self.years()",
+        "years": "slider.max = data.years.length - 1; self.value()",
+        "value": "slider.value = data.years.indexOf(data.value); slider.setAttribute('aria-valuetext', data.value)",
+        "move": "data.value = data.years[slider.value]",
+    }
 
 
 def nearest(years: Sequence[int], year: int | None) -> int | None:
@@ -62,10 +78,7 @@ class Choice:
         )
         self.scenario = pn.widgets.Select(label="Future climate", width=150, **_LOOK)
         self.member = pn.widgets.Select(label="Member", width=110, **_LOOK)
-        # The slider's own title is set by browser and server both, and stays behind where keys are pressed fast.
-        self.year = pn.widgets.DiscreteSlider(
-            label="Year", options=[0], show_value=False, sizing_mode="stretch_width", **_LOOK
-        )
+        self.year = Years(margin=0, stylesheets=[style.SLIDER], sizing_mode="stretch_width")
         self._title = Spoken("", margin=0, stylesheets=[style.TEXT, ":host { font-size: 12px; }"])
         # Hidden in its place: where it came and went, the figure beside it would be laid out anew each time.
         self.when_shown = pn.Column(self._title, self.year, margin=0, sizing_mode="stretch_width")
@@ -108,7 +121,7 @@ class Choice:
         kept = self.member.value if self.member.value in members else _MEAN
         self.member.param.update(options={"mean": _MEAN} | {f"{number}": number for number in members}, value=kept)
         year = nearest(now.years, self._wanted)
-        self.year.param.update(options=list(now.years) or [0], value=year if year is not None else 0)
+        self.year.param.update(years=list(now.years) or [0], value=year if year is not None else 0)
         self.scenario.visible, self.member.visible = len(now.scenarios) > 1, len(members) > 1
         self.when_shown.styles = {"visibility": "inherit" if len(now.years) > 1 else "hidden"}
         self._entitle()
@@ -140,7 +153,7 @@ class Search:
         self.text = pn.widgets.TextInput(label="Find a glacier", placeholder="name or id", width=170, **_LOOK)
         self._said = Spoken("", margin=0, stylesheets=[style.TEXT])
         self.found = pn.widgets.MultiSelect(
-            label="Glaciers found", visible=False, width=260, margin=0, stylesheets=[style.WIDGET, style.FOUND]
+            label="Glaciers found", visible=False, width=340, margin=0, stylesheets=[style.WIDGET, style.FOUND]
         )
         below = pn.Column(self._said, self.found, margin=0, css_classes=["explore-below"])
         self.layout = pn.Column(self.text, below, margin=0, stylesheets=[style.SEARCH])

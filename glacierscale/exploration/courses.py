@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from bokeh.core.properties import value
 from bokeh.events import Tap
-from bokeh.models import ColumnDataSource, HoverTool, Legend, LegendItem, Range1d, Span
+from bokeh.models import ColumnDataSource, CustomJSHover, HoverTool, Legend, LegendItem, Range1d, Span
 from bokeh.plotting import figure
 
 from glacierscale.exploration import looks
@@ -88,7 +88,7 @@ class Balance(_Yearly):
         ink = {"line_color": looks.INK, "line_width": 1}
         plot.segment("year", "low", "year", "high", source=self.observed, **ink)
         plot.segment("first", "smb", "last", "smb", source=self.observed, **ink)
-        seen = plot.scatter("year", "smb", marker="marker", size=6, fill_color="#ffffff", source=self.observed, **ink)
+        seen = plot.scatter("year", "smb", marker="marker", size=6, fill_color=looks.PAPER, source=self.observed, **ink)
         plot.add_tools(
             HoverTool(renderers=[line], mode="vline",
                       tooltips=_tip("@year", "@smb{0.00} (@low{0.00} to @high{0.00}) m w.e.")),
@@ -167,21 +167,24 @@ class Evolution(_Yearly):
         super().__init__("", years_seen(years), name="evolution")
         self.sources = {name: ColumnDataSource({key: [] for key in _EVOLVING}) for name in scenarios}
         self._drawn: dict[str, list[Any]] = {}
-        plot, hover = self.figure, []
+        plot, lines = self.figure, []
         for name, colour in scenario_colours(scenarios).items():
             source = self.sources[name]
             band = plot.varea("year", "low", "high", source=source, fill_color=colour, fill_alpha=0.14)
             line = plot.line("year", "mean", source=source, line_color=colour, line_width=1.8)
             self._drawn[name] = [line, band]
-            hover.append(line)
-        tips = _tip("@scenario, @year", "@mean{0.000a} (@low{0.000a} to @high{0.000a})")
-        plot.add_tools(HoverTool(renderers=hover, tooltips=tips))
+            lines.append(line)
+        said = CustomJSHover(code=f"{looks.SAID} return number")
+        self._hover = HoverTool(renderers=lines, formatters=dict.fromkeys(("@mean", "@low", "@high"), said))
+        plot.add_tools(self._hover)
 
-    def show(self, table: pd.DataFrame, label: str, chosen: Sequence[str]) -> None:
-        """Show a quantity under the chosen climates."""
+    def show(self, table: pd.DataFrame, label: str, chosen: Sequence[str], member: int | None) -> None:
+        """Show a quantity under the chosen climates, of all members or of one."""
         self.figure.yaxis.axis_label = label
+        band = " (@low{custom} to @high{custom})" if member is None else f", member {member}"
+        self._hover.tooltips = _tip("@scenario, @year", "@mean{custom}" + band)
         seen = table[table.scenario.isin(chosen)]
-        self.fit(seen.low, seen.high)
+        self.fit(seen["mean"], seen.low, seen.high)
         for name, source in self.sources.items():
             rows = table[table.scenario == name]
             source.data = {
@@ -197,7 +200,7 @@ _EVOLVING = ("year", "mean", "low", "high", "scenario")
 
 
 def _tip(head: str, text: str) -> str:
-    return f'<div style="line-height: 1.35"><span style="color: {looks.SOFT}">{head}</span><br>{text}</div>'
+    return f'<div style="line-height: 1.35"><span style="opacity: 0.7">{head}</span><br>{text}</div>'
 
 
 def _legend(plot: Any, entries: Sequence[tuple[str, list[Any]]]) -> Legend:

@@ -84,6 +84,7 @@ class Frame:
             outline_line_color=looks.RULE,
             **shown,
         )
+        self._quieten()
         self.home = ColumnDataSource(_sides(box))
         self.seen = ColumnDataSource({"width": [600], "height": [600]})
         fit = CustomJS(args={"plot": self.figure, "home": self.home, "seen": self.seen}, code=_FIT)
@@ -93,6 +94,15 @@ class Frame:
         self.home.js_on_change("data", fit)
         self.figure.toolbar.logo = None
         self.figure.toolbar.autohide = True
+
+    def _quieten(self) -> None:
+        self.figure.grid.grid_line_color = looks.GRID
+        axis = self.figure.axis
+        axis.axis_line_color = axis.minor_tick_line_color = None
+        axis.major_tick_line_color = looks.RULE
+        axis.major_label_text_color = axis.axis_label_text_color = looks.SOFT
+        axis.major_label_text_font_size = "11px"
+        axis.axis_label_text_font_style = "normal"
 
     def fit(self, box: Box) -> None:
         """Show another box, whole."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,49 @@ if TYPE_CHECKING:
 INK, SOFT, RULE, GROUND, PAPER, ACCENT = "#1d2b36", "#5b6b78", "#d9dfe3", "#eef1f2", "#ffffff", "#0b5c8a"
 NO_VALUE = "#b9bfc4"
 """Colour of glaciers without a value."""
+GRID, EDGE = "#fefefe", "#40505c"
+"""Lines of a grid on the ground, and around glaciers."""
+WARNING, FAILURE = "#8a4b00", "#8c1d18"
+DARK = {
+    INK: "#e4eaee", SOFT: "#a9b7c1", RULE: "#3b4852", GROUND: "#222c34", PAPER: "#182026", ACCENT: "#6fb4de",
+    GRID: "#2d3943", EDGE: "#c3ced6", WARNING: "#e8b163", FAILURE: "#f0968f",
+}  # fmt: skip
+"""What each colour of the page is where the browser prefers dark."""
+_LEAST_CONTRAST = 3.0  # of lines, as WCAG 2.1 asks
 
 _HIDDEN = "rgba(0, 0, 0, 0)"
 _SKEWED = 15  # the largest over the middle value, from which a linear scale shows one colour only
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast of two colours, 1 to 21, as WCAG 2.1 defines it."""
+    dark, light = sorted(_luminance(colour) for colour in (one, other))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def in_the_dark(colour: str) -> str:
+    """A colour of the page or of a line as it is seen on dark paper: mixed with white until it can be."""
+    found, parts = DARK.get(colour, colour), np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)])
+    while colour not in DARK and contrast(found, DARK[PAPER]) < _LEAST_CONTRAST:
+        parts = parts + 0.1 * (255 - parts)
+        found = "#" + "".join(f"{round(part):02x}" for part in parts)
+    return found
+
+
+def repaint(figure: Any, dark: bool, lines: Iterable[str] = ()) -> None:
+    """Exchange the colours of a figure, and those of its lines, for those on dark or on light paper."""
+    swap = {colour: in_the_dark(colour) for colour in (*DARK, *lines)}
+    if not dark:
+        swap = {there: here for here, there in swap.items()}
+    for model in figure.references():
+        known = {name: getattr(found, "value", found) for name, found in model.properties_with_values().items()}
+        model.update(**{name: swap[found] for name, found in known.items() if isinstance(found, str) and found in swap})
 
 
 def palette(diverging: bool) -> list[str]:
@@ -115,7 +156,7 @@ def colour_bar(ramp: Ramp) -> Any:
 
 def units(text: str) -> str:
     """Units as they are printed: km2 with a raised digit."""
-    for plain, printed in (("m-2", "m⁻²"), ("km2", "km²"), ("km3", "km³"), ("degC", "°C"), ("degree", "°")):
+    for plain, printed in (("m-2", "m⁻²"), ("km2", "km²"), ("m3", "m³"), ("degC", "°C"), ("degree", "°")):
         text = text.replace(plain, printed)
     return "" if text == "1" else text
 
@@ -123,6 +164,15 @@ def units(text: str) -> str:
 def titled(label: str, unit: str) -> str:
     """A label with its units: `area (km²)`."""
     return f"{label} ({units(unit)})" if units(unit) else label
+
+
+SAID = """
+const size = Math.abs(value)
+const said = !isFinite(value) ? "no value" : size >= 100 ? value.toFixed(0) : size >= 10 ? value.toFixed(1)
+  : size >= 0.1 || size == 0 ? value.toFixed(2) : `${Number(value.toPrecision(2))}`
+const number = said.replace("-", "\u2212")
+"""
+"""Makes `number` of the `value` of a tooltip, as `number` does here."""
 
 
 def number(value: float | None, unit: str = "") -> str:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,12 @@ class Source:
     """Its content, read when indexed."""
     position: Ints
     """(glacier of the atlas,) number of the glacier in the store, -1 where it is not there"""
+
+    @cached_property
+    def lasting_share(self) -> npt.NDArray[np.float64]:
+        """(glacier of the store,) share of the noise that lasts, 0 where it is not told; one chunk, so kept whole."""
+        known = self.data.get("lasting_share")
+        return np.zeros(self.data.sizes["glacier"]) if known is None else known.values.astype(float)
 
 
 @dataclass(frozen=True, kw_only=True)

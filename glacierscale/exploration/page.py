@@ -37,6 +37,7 @@ class Explorer(pn.viewable.Viewer):  # type: ignore[misc]
     def __init__(self, atlas: Atlas, *, settle_s: float = 0) -> None:
         super().__init__()
         self.atlas, self.row = atlas, None  # type: Atlas, int | None
+        self._dark = False
         self._scales: dict[str, Scale] = {}
         self._busy = pn.pane.HTML("", stylesheets=[style.TEXT], margin=0)
         self._trouble = Spoken("", stylesheets=[style.TEXT], margin=0)
@@ -110,6 +111,17 @@ class Explorer(pn.viewable.Viewer):  # type: ignore[misc]
             frame.figure.on_event(clicked, lambda event: self._choose(self._chart.glacier_at(event.x, event.y)))
         self._side.on_year(self._choice.turn_to)
         self._side.on_back(lambda: self.choose(None))
+        told = pn.state.browser_info if pn.state.curdoc else None  # a notebook has paper of its own
+        if told is not None:
+            self._layout.css_classes = [*self._layout.css_classes, style.FOLLOWS]
+            told.param.watch(lambda event: self._desk.do(lambda: self._darken(bool(event.new))), "dark_mode")
+
+    def _darken(self, dark: bool) -> None:
+        """Draw figures on dark paper, or on light; style sheets see to the rest."""
+        if dark != self._dark:
+            self._dark = dark
+            self._chart.darken(dark)
+            self._side.darken(dark)
 
     def _look(self) -> None:
         self._desk.ask("view", "glaciers in view", lambda _: self._chart.look(), self._refine)
@@ -135,7 +147,7 @@ class Explorer(pn.viewable.Viewer):  # type: ignore[misc]
             return scale, self.atlas.values(now.name, year=year, scenario=scenario, member=member, progress=progress)
 
         self._desk.ask("map", now.label.lower(), read, lambda found: self._colour(now, *found))
-        self._side.turn(choice.when, choice.who if now.name.startswith("smb") else None)
+        self._side.turn(choice.when, choice.who)
 
     def _scale(self, now: Quantity, progress: Progress) -> Scale:
         """Ends of the colours, the same for all years, climates and members of a quantity."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bokeh.models import ColumnDataSource, HoverTool
+from bokeh.models import ColumnDataSource, CustomJSHover, HoverTool
 
 from glacierscale.exploration import looks
 from glacierscale.exploration.frame import Box, Frame
@@ -25,12 +25,6 @@ class Patch:
         )  # fmt: skip
         self._box: Box = (0, 0, 1, 1)
         plot = self.frame.figure
-        plot.grid.grid_line_color = "#ffffff"
-        plot.axis.axis_line_color = plot.axis.minor_tick_line_color = None
-        plot.axis.major_tick_line_color = looks.RULE
-        plot.axis.major_label_text_color = plot.axis.axis_label_text_color = looks.SOFT
-        plot.axis.major_label_text_font_size = "11px"
-        plot.axis.axis_label_text_font_style = "normal"
         plot.xaxis.axis_label, plot.yaxis.axis_label = "km east of the centre", "km north"
         self.source = ColumnDataSource({name: [] for name in ("image", "x", "y", "dw", "dh")})
         self._ramp = looks.Ramp(hidden=True)
@@ -39,7 +33,8 @@ class Patch:
         )
         self.bar = looks.colour_bar(self._ramp)
         plot.add_layout(self.bar, "below")
-        self._hover = HoverTool(renderers=[drawn])
+        said = CustomJSHover(code=f"{looks.SAID} return number")
+        self._hover = HoverTool(renderers=[drawn], formatters={"@image": said})
         plot.add_tools(self._hover)
 
     def show(self, raster: xr.DataArray, largest: xr.DataArray, label: str, unit: str, scale: Scale) -> None:
@@ -49,7 +44,7 @@ class Patch:
         box = x[0] - half, y[0] - half, x[-1] + half, y[-1] + half
         self._ramp.turn(scale)
         self.bar.title = looks.titled(label, unit)
-        self._hover.tooltips = f"@image{{0.00}} {looks.units(unit)}"
+        self._hover.tooltips = f"@image{{custom}} {looks.units(unit)}"
         self.source.data = {
             "image": [np.ascontiguousarray(cells, np.float32)],
             "x": [box[0]],

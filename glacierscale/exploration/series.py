@@ -33,7 +33,7 @@ def balance(source: Source, glacier: int, member: int | None, variable: str) -> 
     part = source.data.isel(glacier=position)
     scale = factor("kg m-2", variable)[0]
     mean, std = part[variable].values * scale, part[f"{variable}_std"].values.astype(float) * scale
-    lasting = float(part["lasting_share"]) if "lasting_share" in part else 0.0
+    lasting = float(source.lasting_share[position])
 
     def summed(noise: Floats) -> Floats:
         """Variance of the running sum of noise, from its standard deviation in every year."""
@@ -68,7 +68,7 @@ def _balance_frame(years: Floats, mean: Floats, std: Floats, sum_std: Floats) ->
     )
 
 
-def evolution(source: Source, glacier: int, name: str, scenarios: Sequence[str]) -> pd.DataFrame:
+def evolution(source: Source, glacier: int, name: str, scenarios: Sequence[str], member: int | None) -> pd.DataFrame:
     """What becomes of one glacier: scenario, hydro_year, mean, and low and high, 5 and 95 % of the members."""
     position = int(source.position[glacier])
     years = source.data.hydro_year.values.astype(int)
@@ -78,7 +78,7 @@ def evolution(source: Source, glacier: int, name: str, scenarios: Sequence[str])
             return np.full((source.data.sizes["member"], len(years)), np.nan)
         return source.data[variable].isel(glacier=position).values.astype(float) * scale_of(variable)
 
-    return banded(source, course(name, members), scenarios)
+    return banded(source, course(name, members), scenarios, member)
 
 
 def course(name: str, members: Callable[[str], Floats]) -> Floats:
@@ -96,13 +96,14 @@ def at_start(area: Floats) -> Floats:
     return np.concatenate([area[..., :1], area[..., :-1]], axis=-1)
 
 
-def banded(source: Source, found: Floats, scenarios: Sequence[str]) -> pd.DataFrame:
-    """Mean and band of the members (member, hydro_year) of each scenario."""
+def banded(source: Source, found: Floats, scenarios: Sequence[str], member: int | None) -> pd.DataFrame:
+    """Mean and band of the members (member, hydro_year) of each scenario, or the course of one, without a band."""
     of, years = schema.text(source.data.scenario.values), source.data.hydro_year.values.astype(int)
+    asked = np.ones(len(of), bool) if member is None else source.data.model_member.values == member
     tables = []
     for scenario in scenarios or scenarios_of(source):
-        own = found[of == scenario]
-        low, high = percentiles(own, BAND)
+        own = found[(of == scenario) & asked]
+        low, high = percentiles(own if member is None else own[:0], BAND)
         columns = {"scenario": scenario, "hydro_year": years, "mean": mean_of(own), "low": low, "high": high}
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _HEAD = """{% block preamble %}
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\
 %3Cpath d='M1 14 6 4l3 5 2-3 4 8z' fill='%230b5c8a'/%3E%3C/svg%3E">
 {% endblock %}"""

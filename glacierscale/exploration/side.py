@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import panel as pn
 
 from glacierscale.exploration import looks, style, words
 from glacierscale.exploration.atlas import Atlas, Quantity
-from glacierscale.exploration.controls import Choice
+from glacierscale.exploration.controls import Choice, Spoken
 from glacierscale.exploration.courses import Balance, Cumulative, Evolution
 from glacierscale.exploration.patch import Patch
 from glacierscale.exploration.work import Desk, Progress
@@ -45,6 +45,7 @@ class Side:
             options={scenario_label(name): name for name in scenarios}, value=scenarios, inline=True, margin=0,
             stylesheets=[style.WIDGET, style.underlined(scenario_colours(scenarios).values())],
         )  # fmt: skip
+        self._climates = Spoken(words.climates(None), stylesheets=[style.TEXT], margin=0)
         self._map = Choice(atlas.rasters, "Map", lambda: desk.do(self._show_map)) if atlas.rasters else None
         self._maps_notice = pn.pane.HTML(words.notice(words.CHOOSE), stylesheets=[style.TEXT], margin=0)
         self._seen: dict[tuple[int | None, str], list[Any]] = {}
@@ -71,6 +72,12 @@ class Side:
             widget.param.watch(lambda _: self._desk.do(self._refresh), "value")
         self._tabs.param.watch(self._turn_page, "value")
 
+    def darken(self, dark: bool) -> None:
+        """Draw on dark paper, or on light."""
+        colours = scenario_colours(list(self._evolution.sources)).values()
+        for pane in self._panes:
+            looks.repaint(pane.object, dark, colours)
+
     def layout(self, css: list[str]) -> Any:
         """The column."""
         head = pn.Row(self._head, self._back, css_classes=["explore-row"], stylesheets=css, margin=0,
@@ -89,8 +96,7 @@ class Side:
         if atlas.balances:
             pages[_BALANCE] = pn.Column(self._variable, balance, total, **both)
         if atlas.courses:
-            said = pn.pane.HTML(words.CLIMATES, stylesheets=[style.TEXT], margin=0)
-            climates = pn.Column(said, self._scenarios, margin=0)
+            climates = pn.Column(self._climates, self._scenarios, margin=0)
             pages[_FUTURE] = pn.Column(pn.Row(self._course, climates, **row), future, **both)
         if self._map:
             choice = pn.Row(self._map.quantity, self._map.scenario, **row)
@@ -109,7 +115,7 @@ class Side:
         self._back.on_click(lambda _: back())
 
     def turn(self, year: int | None, member: int | None) -> None:
-        """Mark a year in the series; another member has another series."""
+        """Mark a year in the series; a member has series of its own, as far as the stores have it."""
         for figure in (self._balance, self._cumulative, self._evolution):
             figure.mark(year)
         if member != self._member:
@@ -159,13 +165,15 @@ class Side:
         self._desk.ask("region" if region else "glacier", what, read, show_if_wanted)
 
     def _show_balance(self) -> None:
-        row, atlas, variable = self._row, self._atlas, self._variable.value
-        member = self._member if variable == "smb" else None
+        row, atlas, variable = self._row, self._atlas, "smb" if self._row is None else self._variable.value
+        member = self._member_of(variable, atlas.quantities)
+        name = _NAMES[variable] if member is None else f"{_NAMES[variable]}, member {member}"
 
         def read(progress: Progress) -> Any:
-            if row is None:
-                return atlas.region("smb", progress=progress), None, _NAMES["smb"]
-            return atlas.balance(row, member, variable=variable), atlas.observations(row), _NAMES[variable]
+            if row is not None:
+                return atlas.balance(row, member, variable=variable), atlas.observations(row), name
+            table = atlas.region("smb", member=member, progress=progress)
+            return table.assign(low=table.shared_low, high=table.shared_high), None, name  # as of the sum below
 
         def show(found: Any) -> None:
             self._balance.show(*found)
@@ -176,13 +184,22 @@ class Side:
     def _show_future(self) -> None:
         row, atlas, name = self._row, self._atlas, self._course.value
         course = next(one for one in atlas.courses if one.name == name)
-        chosen = list(self._scenarios.value)
+        chosen, member = list(self._scenarios.value), self._member_of(name, atlas.courses)
 
         def read(progress: Progress) -> Any:
-            return atlas.region(name, progress=progress) if row is None else atlas.evolution(row, name)
+            if row is None:
+                return atlas.region(name, member=member, progress=progress)
+            return atlas.evolution(row, name, member=member)
 
-        label = looks.titled(course.label, course.units)
-        self._ask("future", read, lambda table: self._evolution.show(table, label, chosen))
+        def show(table: Any) -> None:
+            self._climates.object = words.climates(member)
+            self._evolution.show(table, looks.titled(course.label, course.units), chosen, member)
+
+        self._ask("future", read, show)
+
+    def _member_of(self, name: str, known: Sequence[Quantity]) -> int | None:
+        """The member that is chosen for the map, where a quantity has it too."""
+        return self._member if self._member in next(one for one in known if one.name == name).members else None
 
     def _show_map(self) -> None:
         if self._map is None:

@@ -25,19 +25,23 @@ from glacierscale.exploration.reading import (
 from glacierscale.exploration.series import Z90, at_start, banded, course, spread
 
 
-def balance(source: Source, cache: Cache, rows: Ints, progress: Progress | None = None) -> pd.DataFrame:
+def balance(
+    source: Source, cache: Cache, rows: Ints, member: int | None = None, progress: Progress | None = None
+) -> pd.DataFrame:
     """Balance of glaciers together, area-weighted, with 90 % intervals, m w.e.
 
-    The spread of the ensemble is averaged member by member. What is left of the predictive variance is noise. A share
-    of it lasts: it is the same in all years of a glacier and independent between glaciers. The rest is independent
-    between years, and between glaciers (`low`, `high`) or shared by all glaciers of a year (`shared_low`,
-    `shared_high`, and the interval of the sum).
+    The spread of the ensemble is averaged member by member; a member alone has none. What is left of the predictive
+    variance is noise. A share of it lasts: it is the same in all years of a glacier and independent between glaciers.
+    The rest is independent between years, and between glaciers (`low`, `high`) or shared by all glaciers of a year
+    (`shared_low`, `shared_high`, and the interval of the sum).
     """
     years = source.data.hydro_year.values.astype(int)
     sums = _balance_sums(source, cache, rows, progress)
     members, lasting, (noise2, shared, area, smb) = np.split(sums, [-len(years) - 4, -4])
     whole = np.where(area > 0, area, np.nan)  # (hydro_year,): a year stands on the glaciers it has
     mean, each, lasting = smb / whole, members / whole, lasting / np.multiply.outer(whole, whole)
+    if member is not None:
+        mean, each = each[member], each[[member]]
     of_members, shared = spread(each), (shared / whole) ** 2
     std, wide = np.hypot(of_members, np.sqrt(noise2) / whole), np.sqrt(of_members**2 + shared + np.diagonal(lasting))
     summed = np.diagonal(lasting.cumsum(0).cumsum(1)) + shared.cumsum()
@@ -54,9 +58,7 @@ def _balance_sums(source: Source, cache: Cache, rows: Ints, progress: Progress |
     The four are the variance of noise, the standard deviation of what does not last if it is shared, area and balance.
     """
     scale = factor("kg m-2", "smb")[0]
-    wanted = _wanted(source, rows)
-    known = source.data.get("lasting_share")
-    lasts = np.zeros(len(wanted)) if known is None else known.values.astype(float)
+    wanted, lasts = _wanted(source, rows), source.lasting_share
 
     def reduce(block: slice, values: dict[str, Floats]) -> Floats:
         own = wanted[block]
@@ -74,7 +76,13 @@ def _balance_sums(source: Source, cache: Cache, rows: Ints, progress: Progress |
 
 
 def evolution(
-    source: Source, cache: Cache, name: str, rows: Ints, scenarios: Sequence[str], progress: Progress | None = None
+    source: Source,
+    cache: Cache,
+    name: str,
+    rows: Ints,
+    scenarios: Sequence[str],
+    member: int | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """What becomes of glaciers together: scenario, hydro_year, mean, and low and high, 5 and 95 % of the members.
 
@@ -87,8 +95,8 @@ def evolution(
         return _course_sums(source, cache, variable, rows, own) * scale_of(variable)
 
     if name == "future_smb":
-        return banded(source, _balance_of_course(source, cache, rows, progress), scenarios)
-    return banded(source, course(name, members), scenarios)
+        return banded(source, _balance_of_course(source, cache, rows, progress), scenarios, member)
+    return banded(source, course(name, members), scenarios, member)
 
 
 def _course_sums(source: Source, cache: Cache, variable: str, rows: Ints, progress: Progress | None) -> Floats:

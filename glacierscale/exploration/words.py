@@ -29,7 +29,6 @@ NO_MAPS = (
     "(<code>patches_*.zarr</code>), <code>reconstruct</code> with a raster network those of the balance, "
     "<code>evolve</code> those of the ice."
 )
-CLIMATES = '<span class="label">Future climates: mean, and 5 to 95\N{NO-BREAK SPACE}% of the members</span>'
 NO_PATCH = "This glacier has no such map: it was set aside when patches were cut, or is larger than the largest patch."
 CHOOSE = "Choose a glacier on the map to see its maps."
 
@@ -79,7 +78,8 @@ def region(atlas: Atlas) -> str:
     """What stands above the series of all glaciers together."""
     return (
         f"<h2>{escape(atlas.title)}, all glaciers</h2>"
-        '<div class="facts">Balance weighted by area. Click a glacier, or search for it, to see its own series.</div>'
+        '<div class="facts">Balance weighted by area; its band holds where errors of a year are shared by all '
+        "glaciers. Click a glacier, or search for it, to see its own series.</div>"
     )
 
 
@@ -120,6 +120,12 @@ def reading(what: str, share: float) -> str:
     width = f"{100 * share:.0f}%" if share > 0 else "30%"
     moving = "" if share > 0 else " moving"
     return f'<div class="bar{moving}"><div style="width: {width}"></div></div><span>reading {escape(what)}</span>'
+
+
+def climates(member: int | None) -> str:
+    """What is drawn of every future climate."""
+    drawn = "mean, and 5 to 95\N{NO-BREAK SPACE}% of the members" if member is None else f"member {member} alone"
+    return f'<span class="label">Future climates: {drawn}</span>'
 
 
 def failure(error: Exception) -> str:

@@ -72,7 +72,7 @@ def interactions(url: str, browser: Any, repeats: int, column: str, rows: pd.Dat
         row = (number + 1) * len(rows) // (repeats + 2)
         at = mercator.to_metres(rows.lon[row], rows.lat[row], mercator.centre_of(rows.lon))
         found["click"].append(timed(tab, "balance", "smb", lambda at=at: tab.click("map", *map(float, at))))  # type: ignore[misc]
-    tab.page.locator(".noUi-handle").first.focus()
+    tab.page.get_by_role("slider", name="Year").first.focus()
     for _ in range(repeats):
         found["year"].append(timed(tab, "map", column, lambda: tab.page.keyboard.press("ArrowLeft")))
     for number in range(repeats):

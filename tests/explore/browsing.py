@@ -153,8 +153,10 @@ async def _both_ways(
 class Tab:
     """A page in a browser, and what went wrong on it."""
 
-    def __init__(self, browser: Any, url: str, size: dict[str, int] | None = None, column: str = "value") -> None:
-        self.page = browser.new_page(viewport=size or DESK)
+    def __init__(
+        self, browser: Any, url: str, size: dict[str, int] | None = None, column: str = "value", scheme: str = "light"
+    ) -> None:
+        self.page = browser.new_page(viewport=size or DESK, color_scheme=scheme)
         self.asked: list[str] = []
         self.wrong: list[str] = []
         self.page.on("request", lambda request: self.asked.append(request.url))

@@ -78,7 +78,10 @@ def make(
         crs_wkt = flat if ground is None else ground.attrs["crs_wkt"]
         _cube(f"{folder}/cube.zarr", shapes, chunks.get("cube", 512), ground, crs_wkt)
     if "smb" in stores:
-        _write(f"{folder}/smb.zarr", schema.RECONSTRUCTION, _balance_axes(years), who, balances, chunks.get("smb", 512))
+        known = who | {"lasting_share": 0.1 * (np.arange(glaciers) % 4)}
+        _write(
+            f"{folder}/smb.zarr", schema.RECONSTRUCTION, _balance_axes(years), known, balances, chunks.get("smb", 512)
+        )
     if "ice" in stores:
         _write(f"{folder}/ice.zarr", schema.EVOLUTION, _future_axes(), who, courses, chunks.get("ice", 32))
     return str(folder)
@@ -92,7 +95,7 @@ def balances(who: dict[str, Any], axes: xr.Dataset, first: int) -> dict[str, npt
     member = mean + off[:, None, None]
     member[:, who["set_aside"] != ""] = np.nan
     std = np.hypot(member.std(0), RESIDUAL)
-    return {"smb": member.mean(0), "smb_std": std, "smb_member": member, "lasting_share": 0.1 * (glacier % 4)}
+    return {"smb": member.mean(0), "smb_std": std, "smb_member": member}
 
 
 def courses(who: dict[str, Any], axes: xr.Dataset, first: int) -> dict[str, npt.NDArray[Any]]:
@@ -139,7 +142,8 @@ def _write(url: str, kind: schema.Schema, axes: xr.Dataset, who: dict[str, Any],
     sizes = {"glacier": count} | ({} if "member" in axes.sizes else {"member": MEMBERS})
     without = [name for name, variable in kind.variables.items() if variable.optional and name != "lasting_share"]
     stamp = Stamp(verb=verb, options={"glaciers": count}, inputs=MODEL)
-    known = axes.assign({name: ("glacier", who[name]) for name in schema.IDENTITY})
+    early = [name for name in (*schema.IDENTITY, "lasting_share") if name in who]
+    known = axes.assign({name: ("glacier", who[name]) for name in early})
     store.declare(known, stamp, sizes=sizes, chunks={"glacier": per_block}, without=without)
     for block in store.missing():
         part = {name: values[block.slice] for name, values in who.items()}

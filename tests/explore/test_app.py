@@ -19,6 +19,7 @@ from glacierscale.exploration.atlas import Atlas, Quantity, open_atlas
 from glacierscale.exploration.chart import Chart
 from glacierscale.exploration.controls import labelled
 from glacierscale.exploration.side import Side
+from glacierscale.schema import scenarios
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +226,49 @@ def test_scales_have_round_ends_and_zero_in_the_middle_of_balances() -> None:
         assert scale.low < scale.high
 
 
+def test_contrast_is_that_of_the_web_s_guidelines() -> None:
+    assert looks.contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert looks.contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+@pytest.mark.parametrize("name", sorted(scenarios._PUBLISHED))
+def test_a_line_of_a_scenario_is_seen_on_dark_paper(name: str) -> None:
+    colour = scenarios.scenario_colours([name])[name]
+    assert looks.contrast(looks.in_the_dark(colour), looks.DARK[looks.PAPER]) >= 3
+    assert looks.in_the_dark("#70a0cd") == "#70a0cd"  # as it is, where it can be seen
+
+
+def test_figures_can_be_read_on_dark_paper_and_are_light_again_after(atlas: Atlas) -> None:
+    desk = work.Desk(None, lambda what, share: None, lambda error: None)
+    side, chart = Side(atlas, desk), Chart(layers.Places(atlas))
+    chart.shade(chart.places.hillshade)
+    figures = [chart.frame.figure, *(pane.object for pane in side.figures)]
+
+    def seen(dark: bool) -> tuple[list[dict[tuple[str, str], str]], float]:
+        for drawn in (chart, side):
+            drawn.darken(dark)
+        return [_colours_of(figure) for figure in figures], float(np.median(chart.relief.data["image"][0] & 255))
+
+    before, light = [_colours_of(figure) for figure in figures], seen(False)[1]
+    inks, relief = seen(True)
+    assert relief < 84 < 196 < light
+    for known, paper in ((before, looks.PAPER), (inks, looks.DARK[looks.PAPER])):
+        texts = [colour for one in known for (_, name), colour in one.items() if name.endswith("text_color")]
+        assert len(texts) > 20
+        assert min(looks.contrast(colour, paper) for colour in texts) >= 4.5
+    assert all(inks[0][key] != colour for key, colour in before[0].items())
+    assert seen(False) == (before, light)
+
+
+def _colours_of(figure: Any) -> dict[tuple[str, str], str]:
+    """Colours of the words and of the ground of a figure."""
+    names = ("major_label", "axis_label", "label")
+    wanted = {"background_fill_color", *(f"{name}_text_color" for name in names)}
+    known = {(model.id, name): getattr(model, name) for model in figure.references()
+             for name in model.properties() & wanted}  # fmt: skip
+    return {key: colour for key, colour in known.items() if isinstance(colour, str)}
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "said"),
     [
@@ -233,6 +277,7 @@ def test_scales_have_round_ends_and_zero_in_the_middle_of_balances() -> None:
         (0.0731, "km2", "0.073 km²"),
         (float("nan"), "m", "–"),
         (0.0, "km3", "0.00 km³"),
+        (58.94, "million m3", "58.9 million m³"),
     ],
 )
 def test_numbers_are_said_with_three_digits_and_their_units(value: float, unit: str, said: str) -> None:

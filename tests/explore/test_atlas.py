@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from glacierscale import schema
 from glacierscale.evolution import totals
 from glacierscale.exploration.atlas import Atlas, open_atlas
 from glacierscale.reporting.summary import regional_series
@@ -246,6 +247,42 @@ def test_the_region_s_balance_is_that_of_the_report(atlas: Atlas, smb: xr.Datase
         np.testing.assert_allclose(table[middle] - table[low], Z90 * report[std], rtol=1e-4)
 
 
+def test_the_region_of_a_member_is_its_line_with_the_noise_alone(atlas: Atlas, smb: xr.Dataset) -> None:
+    table, own = atlas.region("smb", member=9), smb.isel(glacier=np.delete(np.arange(12), 3))
+    area = own.area_m2.values.astype(float)
+    mean = np.average(own.smb_member.values[9].astype(float), axis=0, weights=area) / 1000
+    np.testing.assert_allclose(table.smb, mean, rtol=1e-5)
+    np.testing.assert_allclose(table.cumulative, mean.cumsum(), rtol=1e-5)
+    noise = scale.RESIDUAL / 1000 * area / area.sum()
+    np.testing.assert_allclose(table.high - table.smb, Z90 * np.sqrt((noise**2).sum()), rtol=1e-3)
+    lasting = own.lasting_share.values
+    shared = np.sqrt((np.sqrt(1 - lasting) * noise).sum() ** 2 + (lasting * noise**2).sum())
+    np.testing.assert_allclose(table.shared_high - table.smb, Z90 * shared, rtol=1e-3)
+    for column, alone in atlas.balance(7, member=4).items():
+        np.testing.assert_allclose(atlas.region("smb", glaciers=[7], member=4)[column], alone, rtol=1e-4)
+    with pytest.raises(ValueError, match="no member 10; there are 0, 1, "):
+        atlas.region("smb", member=10)
+
+
+def test_a_future_of_a_member_is_its_own_course_without_a_band(atlas: Atlas, ice: xr.Dataset) -> None:
+    at = int(np.flatnonzero((ice.scenario.values == "ssp245") & (ice.model_member.values == 4))[0])
+    stored = ice.volume.values[at].astype(float) / 1e9
+    alone, together = atlas.evolution(6, "volume", member=4), atlas.region("volume", member=4)
+    for table, expected in ((alone, stored[6]), (together, np.nansum(stored, axis=0))):
+        assert table.scenario.unique().tolist() == list(scale.SCENARIOS)
+        np.testing.assert_allclose(table[table.scenario == "ssp245"]["mean"], expected, rtol=1e-5)
+        assert table[["low", "high"]].isna().all(axis=None)
+    balance = atlas.region("future_smb", scenarios=["ssp245"], member=4)["mean"]
+    area = np.nan_to_num(ice.area.values[at].astype(float))
+    start = np.concatenate([area[:, :1], area[:, :-1]], axis=1)
+    with np.errstate(invalid="ignore"):  # no balance without ice
+        expected = (start * np.nan_to_num(ice.smb.values[at])).sum(0) / start.sum(0) / 1000
+    np.testing.assert_allclose(balance, expected, rtol=1e-5)
+    for ask in (lambda: atlas.evolution(6, "volume", member=10), lambda: atlas.region("volume", member=10)):
+        with pytest.raises(ValueError, match="no member 10; there are 0, 1, "):
+            ask()
+
+
 def test_some_glaciers_together_are_weighted_by_their_area(atlas: Atlas, smb: xr.Dataset) -> None:
     table = atlas.region("smb", glaciers=[7, 2, 3])  # the fourth was set aside
     own = smb.isel(glacier=[2, 7])
@@ -311,6 +348,14 @@ def test_a_glacier_is_found_by_the_end_of_its_number_before_others(atlas: Atlas)
     assert atlas.find("  ") == []
     assert atlas.find("(") == []
     assert len(atlas.find("RGI60")) == 12
+
+
+def test_a_glacier_is_found_by_its_name(small_run: Path) -> None:
+    atlas = open_atlas(str(small_run))
+    names = atlas.glaciers.name.tolist()
+    assert names == schema.text(Store.at(small_run / "cube.zarr").open().glacier_name.values).tolist()
+    assert sorted(names) == sorted(f"Glacier {number}" for number in range(1, 13))
+    assert atlas.find("glacier 7") == [names.index("Glacier 7")]
 
 
 def test_the_nearest_glacier_is_found_over_the_antimeridian(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from glacierscale.exploration import mercator
+from glacierscale.exploration import looks, mercator
 from glacierscale.exploration.atlas import Atlas, open_atlas
 from tests.explore import scale
 from tests.explore.browsing import PHONE, Served, Tab, close, proxy, served
@@ -81,6 +82,7 @@ def test_the_page_tells_the_region_and_colours_every_glacier(tab: Tab, atlas: At
     assert tab.years("balance") == [2020]
     region = atlas.region("smb")
     tab.wait(lambda: close(tab.column("balance", "smb"), region.smb), "series of the region")
+    assert close(tab.column("balance", "low"), region.shared_low)  # as cautious as the band of the sum
     assert close(tab.column("cumulative", "sum"), region.cumulative)
     assert tab.page.title() == f"{atlas.title} · glacierscale"
 
@@ -110,7 +112,8 @@ def test_a_click_beside_all_glaciers_leads_back_to_the_region(tab: Tab, atlas: A
 
 
 def test_the_year_is_chosen_by_slider_and_by_a_click_into_a_series(tab: Tab, atlas: Atlas) -> None:
-    tab.page.locator(".noUi-handle").first.focus()
+    slider = tab.page.get_by_role("slider", name="Year").first
+    slider.focus()
     for _ in range(9):
         tab.page.keyboard.press("ArrowLeft")
     tab.wait(lambda: close(tab.column("map", "value"), atlas.values("smb", year=2011)), "the map of 2011")
@@ -120,6 +123,7 @@ def test_the_year_is_chosen_by_slider_and_by_a_click_into_a_series(tab: Tab, atl
     tab.wait(lambda: close(tab.column("map", "value"), atlas.values("smb", year=2003)), "the map of 2003")
     assert tab.years("balance") == [2003]
     assert "Year: 2003" in tab.text
+    assert slider.get_attribute("aria-valuetext") == "2003"
 
 
 def test_a_member_recolours_the_map_and_redraws_the_series(tab: Tab, atlas: Atlas) -> None:
@@ -127,6 +131,18 @@ def test_a_member_recolours_the_map_and_redraws_the_series(tab: Tab, atlas: Atla
     tab.choose("Member", "4")
     tab.wait(lambda: close(tab.column("map", "value"), atlas.values("smb", member=4)), "the map of the member")
     tab.wait(lambda: close(tab.column("balance", "smb"), atlas.balance(5, 4).smb), "the series of the member")
+    tab.page.get_by_role("button", name="all glaciers").click()
+    region = atlas.region("smb", member=4)
+    tab.wait(lambda: close(tab.column("balance", "smb"), region.smb), "the region of the member")
+    assert close(tab.column("cumulative", "sum"), region.cumulative)
+    tab.tab("Future")
+    volume = atlas.region("volume", scenarios=["ssp126"], member=4)["mean"]
+    tab.wait(lambda: close(tab.column("evolution", "mean"), volume), "the future of the member")
+    assert "Future climates: member 4 alone" in tab.text
+    tab.choose("Member", "mean")
+    volume = atlas.region("volume", scenarios=["ssp126"])["mean"]
+    tab.wait(lambda: close(tab.column("evolution", "mean"), volume), "the future of all members")
+    assert "Future climates: mean, and 5 to 95 % of the members" in tab.text
 
 
 def test_the_map_shows_a_future_of_another_climate(tab: Tab, atlas: Atlas) -> None:
@@ -194,6 +210,35 @@ def test_a_pointer_over_a_glacier_tells_its_name_and_value(tab: Tab, atlas: Atla
     tab.wait(lambda: f"{name_of(atlas, 6)} {value} m w.e." in tab.text, "the name and value under the pointer")
 
 
+def test_small_numbers_under_a_pointer_keep_their_digits(tab: Tab, atlas: Atlas) -> None:
+    tab.click("map", *centre(atlas, 9))
+    tab.tab("Future")
+    tab.choose("Quantity", "Rise of the sea level since 2003")
+    rise = atlas.evolution(9, "sea_level", ["ssp585"]).set_index("hydro_year")
+    tab.wait(lambda: close(tab.column("evolution", "mean", 4), rise["mean"]), "the rise")
+    tab.page.mouse.move(*tab.pixel("evolution", 2050, rise["mean"][2050]))
+    low, high = (float(f"{rise[band][2050]:.2g}") for band in ("low", "high"))
+    assert 0 < low < 0.01
+    tab.wait(lambda: f"({low} to {high})" in tab.text, "the band in two digits")
+
+
+def test_every_control_has_a_name_for_those_who_do_not_see_it(tab: Tab, atlas: Atlas) -> None:
+    tab.click("map", *centre(atlas, 9))
+    tab.wait(tab.page.get_by_role("button", name="all glaciers").is_visible, "the way back")
+    seen = set()
+    for page in ("Balance", "Future", "Maps"):
+        tab.tab(page)
+        tab.wait(tab.page.get_by_role("radio", name=page, checked=True).is_visible, page)
+        for role in ("slider", "combobox", "textbox", "radio", "checkbox", "button", "listbox", "spinbutton"):
+            named = tab.page.get_by_role(role, name=re.compile(r"\w"))
+            assert named.count() == tab.page.get_by_role(role).count(), f"{role} of {page}"
+            seen |= {role} if named.count() else set()
+    assert seen == {"slider", "combobox", "textbox", "radio", "checkbox", "button"}
+    box = tab.page.get_by_label("Find a glacier")
+    box.press_sequentially("RGI60")
+    tab.wait(tab.page.get_by_role("listbox", name="Glaciers found").is_visible, "the list, by its name")
+
+
 def test_the_map_keeps_equal_scales_when_the_window_changes(tab: Tab) -> None:
     ratio = """() => {
       const m = Bokeh.documents[0].get_model_by_name("map")
@@ -207,6 +252,56 @@ def test_the_map_keeps_equal_scales_when_the_window_changes(tab: Tab) -> None:
         "() => { const m = Bokeh.documents[0].get_model_by_name('map'); return [m.x_range.end, m.y_range.end] }"
     )))  # fmt: skip
     assert home == GLACIERS
+
+
+_PAINTED = """() => {
+  const found = [], canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true})
+  const hex = (colour) => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1)
+    const [red, green, blue, alpha] = canvas.getImageData(0, 0, 1, 1).data
+    return alpha < 255 ? null : "#" + [red, green, blue].map((part) => part.toString(16).padStart(2, "0")).join("")
+  }
+  const walk = (node, behind) => {
+    for (const one of node.childNodes) {
+      if (one.nodeType == 3 && one.textContent.trim())
+        found.push([one.textContent.trim(), hex(getComputedStyle(one.parentElement ?? node.host).color), behind])
+      if (one.nodeType != 1 || ["STYLE", "SCRIPT"].includes(one.tagName)) continue
+      if (getComputedStyle(one).display == "none") continue
+      const own = hex(getComputedStyle(one).backgroundColor) ?? behind
+      if (one.shadowRoot) walk(one.shadowRoot, own)
+      walk(one, own)
+    }
+  }
+  walk(document.body, null)
+  return found
+}"""
+"""All texts with their colours and those behind them, as #rrggbb."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_words_can_be_read_in_the_scheme_that_the_browser_prefers(
+    browser: Any, server: Served, atlas: Atlas, scheme: str, tmp_path: Path
+) -> None:
+    tab = Tab(browser, server.url, scheme=scheme)
+    tab.click("map", *centre(atlas, ASIDE))
+    tab.wait(lambda: "Set aside: no climate there" in tab.text, "the glacier")
+    tab.tab("Future")
+    tab.page.get_by_label("Find a glacier").press_sequentially("RGI60")
+    tab.wait(tab.page.get_by_role("listbox", name="Glaciers found").is_visible, "the list of what was found")
+    painted = [one for one in tab.page.evaluate(_PAINTED) if one[2]]
+    said = {text for text, _, _ in painted}
+    assert said > {"Set aside: no climate there", "Colour by", "all glaciers", "SSP1-2.6", name_of(atlas, 10)}
+    for text, ink, paper in painted:
+        assert looks.contrast(ink, paper) >= 4.5, (text, ink, paper)
+        assert (looks.contrast(paper, "#000000") < 3) == (scheme == "dark"), (text, paper)
+    ground = "() => Bokeh.documents[0].get_model_by_name('map').background_fill_color"
+    for wanted in (scheme, *{"light", "dark"} - {scheme}, scheme):
+        tab.page.emulate_media(color_scheme=wanted)
+        colour = looks.DARK[looks.GROUND] if wanted == "dark" else looks.GROUND
+        tab.wait(lambda colour=colour: tab.page.evaluate(ground) == colour, f"a {wanted} map")  # type: ignore[misc]
+    tab.picture(tmp_path / f"{scheme}.png")
+    assert tab.wrong == []
+    tab.page.close()
 
 
 def test_two_people_look_at_different_things_at_once(browser: Any, server: Served, tab: Tab, atlas: Atlas) -> None:

@@ -183,7 +183,10 @@ def test_on_object_storage_a_glacier_costs_a_few_requests(s3: S3, fault_proxy: F
     atlas = open_atlas(url)
     fault_proxy.clear()
     balance = atlas.balance(120)
-    assert fault_proxy.requests <= 4  # one chunk each of the mean, its error, what of it lasts, and the members
+    assert fault_proxy.requests == 4  # one chunk each of the mean, its error, what of it lasts, and the members
+    fault_proxy.clear()
+    atlas.balance(20, member=3)
+    assert fault_proxy.requests == 3  # what lasts is one chunk for all, and kept
     fault_proxy.clear()
     course = atlas.evolution(120, "volume")
     assert fault_proxy.requests == 1
