@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,6 +31,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with files that hold slow tests, so that no process is left with one when the others are through."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Have a named folder filled by the first test process that asks; every process has a copy of its own.
+
+    Copies have the same place in the folder of each process, so that the paths from one to another hold.
+    """
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        base = tmp_path_factory.getbasetemp()
+        own, common = base / "made" / name, base.parent / "made" / name
+        own.mkdir(parents=True)
+        if "PYTEST_XDIST_WORKER" not in os.environ:
+            make(own)
+            return own
+        common.parent.mkdir(exist_ok=True)
+        with common.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if common.exists():
+                shutil.copytree(common, own, dirs_exist_ok=True)
+            else:
+                make(own)
+                shutil.copytree(own, common.with_suffix(".new"), dirs_exist_ok=True)
+                common.with_suffix(".new").rename(common)
+        return own
+
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -105,9 +134,12 @@ def region() -> SimpleNamespace:
 
 
 @pytest.fixture(scope="session")
-def cube(region: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def cube(region: SimpleNamespace, made_once: Any) -> Any:
     """The region as a cube store, two glaciers to a block."""
-    return write_cube(region, str(tmp_path_factory.mktemp("cube") / "cube.zarr"))
+    from glacierscale.store import Store
+
+    folder = made_once("cube", lambda folder: write_cube(region, str(folder / "cube.zarr")))
+    return Store.at(str(folder / "cube.zarr"))
 
 
 @pytest.fixture(scope="session")
@@ -234,11 +266,13 @@ def _observations(r: SimpleNamespace) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def features(cube: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def features(cube: Any, made_once: Any) -> Any:
     """Features of the region's cube."""
     from glacierscale.features.tensors import featurize
+    from glacierscale.store import Store
 
-    return featurize(cube, to=tmp_path_factory.mktemp("features") / "features.zarr")
+    folder = made_once("features", lambda folder: featurize(cube, to=folder / "features.zarr"))
+    return Store.at(str(folder / "features.zarr"))
 
 
 @pytest.fixture(scope="session")
@@ -250,13 +284,12 @@ def train_options() -> Any:
 
 
 @pytest.fixture(scope="session")
-def model_folder(features: Any, train_options: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_folder(features: Any, train_options: Any, made_once: Any) -> Path:
     """A trained model on disk."""
     from glacierscale.training.loop import train
 
-    folder = tmp_path_factory.mktemp("model") / "model"
-    train(features, to=folder, options=train_options)
-    return folder
+    folder: Path = made_once("model", lambda folder: train(features, to=folder / "model", options=train_options))
+    return folder / "model"
 
 
 @pytest.fixture(scope="session")
@@ -276,28 +309,31 @@ def rows(features: Any, model: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
-def patches(cube: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def patches(cube: Any, made_once: Any) -> Path:
     """Folder of the region's patches, coarse ones of two sizes."""
     from glacierscale.features.options import RasterizeOptions
     from glacierscale.features.rasters import rasterize
 
-    folder = tmp_path_factory.mktemp("patches")
-    rasterize(cube, to=folder, options=RasterizeOptions(resolution_m=200.0, buckets=(16, 32), azimuths=4))
+    options = RasterizeOptions(resolution_m=200.0, buckets=(16, 32), azimuths=4)
+    folder: Path = made_once("patches", lambda folder: rasterize(cube, to=folder, options=options))
     return folder
 
 
 @pytest.fixture(scope="session")
-def raster_model_folder(features: Any, patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def raster_model_folder(features: Any, patches: Path, made_once: Any) -> Path:
     """A Lasso and a hybrid of few members and steps on disk."""
     from glacierscale.training.loop import train
     from glacierscale.training.options import TrainOptions
 
-    folder = tmp_path_factory.mktemp("raster_model") / "model"
     options = TrainOptions(
         nets=("lasso", "hybrid"), hold_out=("logo", "year_blocks"), members=2, block_years=4, kernel=1, steps=8
     )
-    train(features, to=folder, patches=patches, options=options)
-    return folder
+
+    def make(folder: Path) -> None:
+        train(features, to=folder / "model", patches=patches, options=options)
+
+    folder: Path = made_once("raster_model", make)
+    return folder / "model"
 
 
 @pytest.fixture(scope="session")
@@ -329,21 +365,19 @@ def small_range() -> Any:
 
 
 @pytest.fixture(scope="session")
-def small_raw(small_range: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_raw(small_range: Any, made_once: Any) -> Path:
     """Its raw files; copy them before breaking one."""
     from glacierscale.demonstration import write_raw
 
-    folder = tmp_path_factory.mktemp("small_raw") / "raw"
-    write_raw(small_range, folder)
-    return folder
+    folder: Path = made_once("small_raw", lambda folder: write_raw(small_range, folder / "raw"))
+    return folder / "raw"
 
 
 @pytest.fixture(scope="session")
 def small_run_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run file for the small range: three blocks of glaciers, every net, few members."""
-    import shutil
-
-    folder = tmp_path_factory.mktemp("small_run_file")
+    folder = tmp_path_factory.getbasetemp() / "made" / "small_run_file"
+    folder.mkdir(parents=True)
     shutil.copy(Path(__file__).resolve().parents[1] / "catalogs" / "demo.yaml", folder)
     (folder / "run.yaml").write_text(
         "catalog: demo.yaml\n"
@@ -356,13 +390,12 @@ def small_run_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_run(small_raw: Path, small_run_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_run(small_raw: Path, small_run_file: Path, made_once: Any) -> Path:
     """Everything that `glacierscale run` makes of the small range; copy it before changing it."""
     from glacierscale.pipeline import run
 
-    out = tmp_path_factory.mktemp("small_run") / "out"
-    run(small_run_file, to=out, data=str(small_raw))
-    return out
+    folder: Path = made_once("small_run", lambda folder: run(small_run_file, to=folder / "out", data=str(small_raw)))
+    return folder / "out"
 
 
 @pytest.fixture(scope="module")

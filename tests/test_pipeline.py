@@ -506,6 +506,11 @@ def test_the_oetztal_is_predicted_in_every_year_glacier_by_glacier(oetztal: Path
         assert float(np.abs(parts[0] - parts[1]).min()) > 0
         warm, cool = of.sel(hydro_year=2003), of.sel(hydro_year=1965)
         assert (warm < cool).all()
+        names = dict(zip(ids, smb.glacier_name.values, strict=True))
+        assert {name: number for number, name in names.items() if name} == {
+            "Hintereisferner": "RGI50-11.00897", "Kesselwandferner": "RGI50-11.00787",
+            "Vernagtferner": "RGI50-11.00719_d02",  # in two parts
+        }  # fmt: skip
         unit = dict(zip(ids, smb.unit_id.values, strict=True))
         assert unit["RGI50-11.00719_d01"] == unit["RGI50-11.00719_d02"] == "RGI50-11.00719"
 

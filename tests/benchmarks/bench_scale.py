@@ -59,17 +59,17 @@ def make_cube(glaciers: int, folder: Path, per_block: int) -> Store:
     return store
 
 
-def make_model(folder: Path, members: int, observed: int) -> Path:
-    """A Lasso and a perceptron trained on the observed glaciers of a small range, half of all."""
+def make_model(folder: Path, nets: list[str], members: int, observed: int) -> Path:
+    """Networks trained on the observed glaciers of a small range, half of all."""
     if (folder / "model").exists():
         return folder / "model"
     years = {"first_year": YEARS.first, "last_year": YEARS.last}
-    options = synthetic.SyntheticOptions(glaciers=2 * observed, observed=observed, **years)
-    write_raw(options, folder / "raw")
+    write_raw(synthetic.SyntheticOptions(glaciers=2 * observed, observed=observed, **years), folder / "raw")
     reading = IngestOptions(data=str(folder / "raw"))
     cube = ingest(CATALOG, Region("observed", years=YEARS), to=folder / "observed.zarr", options=reading)
     features = featurize(cube, to=folder / "observed_features.zarr")
-    train(features, to=folder / "model", options=TrainOptions(hold_out=("logo",), members=members, epochs=20))
+    options = TrainOptions(nets=tuple(nets), hold_out=("logo",), members=members, epochs=20)
+    train(features, to=folder / "model", options=options)
     return folder / "model"
 
 
@@ -128,13 +128,15 @@ def measure(cube: Store, warm: Store, model: Path, folder: Path, processes: int,
     }
 
 
-def main(sizes: list[int], per_block: int, members: int, observed: int, repeats: int, keep: str) -> dict[str, Any]:
+def main(
+    sizes: list[int], per_block: int, nets: list[str], members: int, observed: int, repeats: int, keep: str
+) -> dict[str, Any]:
     """Time and weigh every size with one process, and the middle one with two."""
     found: dict[int, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() if not keep else nullcontext(keep) as name:
         folder = Path(name)
         folder.mkdir(parents=True, exist_ok=True)
-        model, warm = make_model(folder, members, observed), make_cube(2 * per_block, folder, per_block)
+        model, warm = make_model(folder, nets, members, observed), make_cube(2 * per_block, folder, per_block)
         middle = sizes[len(sizes) // 2]
         for size in sizes:
             cube = make_cube(size, folder, per_block) if size != 2 * per_block else warm
@@ -166,9 +168,10 @@ if __name__ == "__main__":
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 50_000])
     for name, default in (("per-block", 512), ("members", 20), ("observed", 20), ("repeats", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--nets", nargs="+", default=["lasso", "mlp"])
     parser.add_argument("--keep", default="", help="folder in which the model and the cubes stay for another run")
-    parser.add_argument("--small", action="store_true", help="two tiny sizes, for the test suite")
+    parser.add_argument("--small", action="store_true", help="two tiny sizes and a Lasso, for the test suite")
     given = vars(parser.parse_args())
     if given.pop("small"):
-        given |= {"sizes": [8, 16], "per_block": 4, "members": 2, "observed": 4, "repeats": 1}
+        given |= {"sizes": [8, 16], "per_block": 4, "nets": ["lasso"], "members": 2, "observed": 4, "repeats": 1}
     print(json.dumps(main(**given)))

@@ -212,7 +212,7 @@ def test_the_smoke_test_of_the_cluster_passes_on_a_smaller_range(image: Image, d
     [job] = yaml.safe_load_all((DEPLOY / "k8s" / "batch" / "smoke.yaml").read_text())
     [container] = job["spec"]["template"]["spec"]["containers"]
     words = [word.replace("$(OUT)", "/data") for word in container["command"]]
-    words += ["--options.glaciers", "12", "--options.observed", "6", "--options.first_year", "2000"]
+    words += ["--options.glaciers", "8", "--options.observed", "5", "--options.first_year", "2004"]
     ended = image.run(words, root=tmp_path / "root", mounts={data: "/data"})
     assert ended.returncode == 0, ended.stderr
     assert (data / "demo" / "report.html").stat().st_size > 100_000
