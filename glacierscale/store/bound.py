@@ -116,7 +116,7 @@ class Store:
         chunks : mapping
             Entries per block where they differ from the schema's.
         without : collection of str
-            Optional variables that this store lacks.
+            Optional variables that this store lacks. Names of glaciers are left out where `static` has none.
         codec : "none" or "lz4"
             How rasters are packed: not at all, the default for folders, or bit-shuffled and compressed, the default
             for object stores. The values are the same. A store that is there keeps its own.

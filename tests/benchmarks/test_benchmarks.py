@@ -83,7 +83,7 @@ for script, *words in json.load(sys.stdin):
     try:
         with contextlib.redirect_stdout(said):
             runpy.run_path(script, run_name="__main__")
-    except BaseException:
+    except (Exception, SystemExit):
         error = traceback.format_exc()
     print(json.dumps([said.getvalue(), error]))
 """
