@@ -82,8 +82,10 @@ def test_the_page_tells_the_region_and_colours_every_glacier(tab: Tab, atlas: At
     assert tab.years("balance") == [2020]
     region = atlas.region("smb")
     tab.wait(lambda: close(tab.column("balance", "smb"), region.smb), "series of the region")
-    assert close(tab.column("balance", "low"), region.shared_low)  # as cautious as the band of the sum
-    assert close(tab.column("cumulative", "sum"), region.cumulative)
+    tab.wait(
+        lambda: close(tab.column("balance", "low"), region.shared_low), "what is drawn with it"
+    )  # as cautious as the band of the sum
+    tab.wait(lambda: close(tab.column("cumulative", "sum"), region.cumulative), "what is drawn with it")
     assert tab.page.title() == f"{atlas.title} · glacierscale"
 
 
@@ -134,7 +136,7 @@ def test_a_member_recolours_the_map_and_redraws_the_series(tab: Tab, atlas: Atla
     tab.page.get_by_role("button", name="all glaciers").click()
     region = atlas.region("smb", member=4)
     tab.wait(lambda: close(tab.column("balance", "smb"), region.smb), "the region of the member")
-    assert close(tab.column("cumulative", "sum"), region.cumulative)
+    tab.wait(lambda: close(tab.column("cumulative", "sum"), region.cumulative), "what is drawn with it")
     tab.tab("Future")
     volume = atlas.region("volume", scenarios=["ssp126"], member=4)["mean"]
     tab.wait(lambda: close(tab.column("evolution", "mean"), volume), "the future of the member")
@@ -318,7 +320,7 @@ def test_two_people_look_at_different_things_at_once(browser: Any, server: Serve
     other.choose("Colour by", "Area")
     tab.wait(lambda: close(tab.column("balance", "smb"), atlas.balance(1).smb), "the one")
     other.wait(lambda: close(other.column("balance", "smb"), atlas.balance(8).smb), "the other")
-    assert close(tab.column("map", "value"), atlas.values("smb"))
+    tab.wait(lambda: close(tab.column("map", "value"), atlas.values("smb")), "what is drawn with it")
     other.wait(lambda: close(other.column("map", "value"), atlas.values("area", year=2100)), "areas")
     other.page.close()
 
